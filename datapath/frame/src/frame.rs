@@ -1,0 +1,158 @@
+//! One owned buffer.
+
+use crate::{CHUNK, HEADROOM, MAX_FRAME};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Frames that were dropped instead of given back, in this process. 0, or there is a bug.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many frames were dropped instead of given back, in this process.
+pub fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// The bytes did not fit into the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
+
+/// One owned buffer: headroom, bytes, tail, in one chunk.
+///
+/// It is moved, never copied, and returned to its pool, never dropped: a dropped frame panics in
+/// a debug build and is counted in a release build ([`lost`]).
+#[derive(Debug)]
+pub struct Frame {
+    chunk: NonNull<u8>,
+    start: u16,
+    len: u16,
+}
+
+// SAFETY: a frame is the only owner of its chunk, wherever it is.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// A frame over the chunk at `chunk`.
+    ///
+    /// # Safety
+    ///
+    /// `chunk` is the start of a chunk of a live region; no other frame, and nobody a frame was
+    /// lent to, has it; the region outlives the frame. `start + len <= CHUNK`.
+    pub(crate) unsafe fn new(chunk: NonNull<u8>, start: u16, len: u16) -> Self {
+        debug_assert!(usize::from(start) + usize::from(len) <= CHUNK);
+        Self { chunk, start, len }
+    }
+
+    /// Where its chunk starts; consumes the frame without counting it as lost.
+    pub(crate) fn into_chunk(self) -> (NonNull<u8>, u16, u16) {
+        let parts = (self.chunk, self.start, self.len);
+        core::mem::forget(self);
+        parts
+    }
+
+    /// Where its chunk starts.
+    pub(crate) fn chunk(&self) -> NonNull<u8> {
+        self.chunk
+    }
+
+    /// Empties it, with [`HEADROOM`] in front.
+    #[allow(clippy::cast_possible_truncation)] // HEADROOM is 256
+    pub fn clear(&mut self) {
+        self.start = HEADROOM as u16;
+        self.len = 0;
+    }
+
+    /// How many bytes it carries.
+    #[inline]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Whether it carries none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bytes may still be put in front.
+    pub fn headroom(&self) -> usize {
+        usize::from(self.start)
+    }
+
+    /// The bytes it carries.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: start + len <= CHUNK always, the chunk is ours and initialised.
+        unsafe {
+            let first = self.chunk.as_ptr().add(usize::from(self.start));
+            core::slice::from_raw_parts(first, usize::from(self.len))
+        }
+    }
+
+    /// The bytes it carries, to be changed.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: start + len <= CHUNK always, the chunk is ours alone and initialised.
+        unsafe {
+            let first = self.chunk.as_ptr().add(usize::from(self.start));
+            core::slice::from_raw_parts_mut(first, usize::from(self.len))
+        }
+    }
+
+    /// Puts `N` bytes in front, to be written by the caller: what is in them is what was left
+    /// there. `None`, and nothing changed, if the headroom is too small.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // N <= headroom <= CHUNK
+    pub fn prepend<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        if N > self.headroom() {
+            return None;
+        }
+        self.start -= N as u16;
+        self.len += N as u16;
+        self.bytes_mut().first_chunk_mut()
+    }
+
+    /// Takes `bytes` away from the front. False, and nothing changed, if there are not so many.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // bytes <= len <= CHUNK
+    pub fn strip(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.len();
+        if fits {
+            self.start += bytes as u16;
+            self.len -= bytes as u16;
+        }
+        fits
+    }
+
+    /// Cuts it to `len` bytes; does nothing if it has no more than that.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the smaller of the two fits
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len().min(len) as u16;
+    }
+
+    /// Replaces all it carries by `bytes`, with [`HEADROOM`] in front.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`], and the frame is empty, if `bytes` has more than [`MAX_FRAME`].
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // checked against MAX_FRAME
+    pub fn fill(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        self.clear();
+        if bytes.len() > MAX_FRAME {
+            return Err(TooLong);
+        }
+        self.len = bytes.len() as u16;
+        self.bytes_mut().copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        LOST.fetch_add(1, Ordering::Relaxed);
+        debug_assert!(
+            std::thread::panicking(),
+            "a frame was dropped instead of given back"
+        );
+    }
+}
