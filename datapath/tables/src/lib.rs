@@ -1,0 +1,27 @@
+//! What is remembered.
+//!
+//! Each table answers four questions in its own words: what shape, what bound, whose time, whose
+//! memory. Time, the bound and the seed are arguments: nothing here reads a clock, waits, or
+//! draws a random number, so the same calls give the same answers.
+//!
+//! Start at [`fdb`], the stations of all networks; [`time`] has the instants that tables are
+//! told.
+//!
+//! What holds, whatever arrives:
+//!
+//! - all memory is made by `new`; nothing allocates after that;
+//! - a full table is an answer, and never makes room at the cost of what is alive;
+//! - a table knows what a map would know, or said that it is full.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod fdb;
+pub mod time;
+
+pub use fdb::{Fdb, Learned, Location, Station};
+pub use time::Instant;
