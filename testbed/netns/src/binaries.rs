@@ -3,17 +3,33 @@
 use anyhow::{Context as _, Result, bail};
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// The program called `name`: from the folder `GREYHOUND_BIN` names, or else the one built last
-/// of those in the target folder this program was built into.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on programs are taken from `folder` and nowhere else.
+///
+/// # Errors
+///
+/// If another folder was chosen before.
+pub fn use_binaries(folder: &Path) -> Result<()> {
+    if CHOSEN.get_or_init(|| folder.to_owned()) != folder {
+        bail!("programs are taken from another folder already");
+    }
+    Ok(())
+}
+
+/// The program called `name`: from the [chosen](use_binaries) folder or the one `GREYHOUND_BIN`
+/// names, or else the one built last of those in the target folder this program was built into.
 ///
 /// # Errors
 ///
 /// If there is none.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    let folders = match env::var_os("GREYHOUND_BIN") {
-        Some(folder) => vec![PathBuf::from(folder)],
+    let chosen = CHOSEN.get().cloned();
+    let folders = match chosen.or_else(|| env::var_os("GREYHOUND_BIN").map(PathBuf::from)) {
+        Some(folder) => vec![folder],
         None => ["release", "debug"]
             .map(|profile| target_dir().join(profile))
             .to_vec(),

@@ -32,7 +32,7 @@ mod run;
 mod running;
 mod wait;
 
-pub use binaries::{binary, target_dir};
+pub use binaries::{binary, target_dir, use_binaries};
 pub use command::{Finished, run_bounded};
 pub use greyhound::{Greyhound, Options};
 pub use lab::{Guest, GuestOptions, Host, Lab};

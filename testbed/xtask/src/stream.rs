@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio, exit};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Once};
 use std::thread;
@@ -12,6 +12,14 @@ use std::time::Duration;
 
 /// The process group that runs now; 0 if none does.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
+
+/// Whether someone else ends this process when it is told to stop.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// From now on a lab's own watch ends this process: it has more to remove than we know of.
+pub(crate) fn leave_signals() {
+    LEFT.store(true, Ordering::SeqCst);
+}
 
 /// How a program ended.
 pub(crate) struct Ended {
@@ -77,12 +85,14 @@ fn forward_signals() {
             return; // then ^C ends us, and what runs ends when its output breaks
         };
         thread::spawn(move || {
-            if let Some(signal) = signals.forever().next() {
+            for signal in signals.forever() {
                 let group = RUNNING.load(Ordering::SeqCst);
                 if group != 0 {
                     kill_group("TERM", group);
                 }
-                exit(128 + signal);
+                if !LEFT.load(Ordering::SeqCst) {
+                    exit(128 + signal);
+                }
             }
         });
     });
