@@ -50,6 +50,9 @@ pub trait Device: Send {
     /// wake-up.
     fn wake(&mut self) {}
 
+    /// Says how many frames may wait in it to be received into, at most. It may take fewer.
+    fn share(&mut self, _frames: usize) {}
+
     /// The descriptor that becomes readable when frames come in, if there is one to sleep on.
     fn descriptor(&self) -> Option<i32> {
         None

@@ -142,7 +142,7 @@ pub struct Station {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counters {
-    /// One ledger a port, by its name.
+    /// One ledger a port: by its name, or `underlay NAME`.
     pub ports: BTreeMap<String, Ledger>,
     /// One ledger a network, by its vnet.
     pub vnets: BTreeMap<Vnet, Ledger>,

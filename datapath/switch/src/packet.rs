@@ -1,0 +1,145 @@
+//! A frame, and what is known of it.
+
+use crate::Verdict;
+use frame::Frame;
+
+/// In the place of a slot: none.
+pub const NOWHERE: u16 = u16::MAX;
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The slot of the port it came in by: a guest's, or the underlay's.
+    pub port: u16,
+    /// The slot of the tunnel it came through; [`NOWHERE`] if it came through none.
+    pub tunnel: u16,
+}
+
+/// Where a packet is to leave, before the outer headers are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// No service has said yet.
+    Undecided,
+    /// The guest port in this slot.
+    Port(u16),
+    /// The tunnel in this slot.
+    Tunnel(u16),
+    /// Every port and tunnel of its network but the one it came from.
+    Flood,
+}
+
+/// A frame and what is known of it.
+#[derive(Debug)]
+pub struct Packet {
+    /// The frame.
+    pub frame: Frame,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The slot of its network; [`NOWHERE`] until a service has found out.
+    pub vnet: u16,
+    /// Where it is to leave.
+    pub exit: Exit,
+    /// What happens to it.
+    pub verdict: Verdict,
+}
+
+impl Packet {
+    /// A frame that has just come in by `port`.
+    pub fn new(frame: Frame, port: u16) -> Self {
+        Self {
+            frame,
+            origin: Origin {
+                port,
+                tunnel: NOWHERE,
+            },
+            vnet: NOWHERE,
+            exit: Exit::Undecided,
+            verdict: Verdict::Next,
+        }
+    }
+}
+
+/// The packets of one step, in order. Its room is made once and never grows.
+#[derive(Debug)]
+pub struct Batch {
+    packets: Vec<Packet>,
+    room: usize,
+}
+
+impl Batch {
+    /// An empty batch with room for `room` packets.
+    pub fn new(room: usize) -> Self {
+        Self {
+            packets: Vec::with_capacity(room),
+            room,
+        }
+    }
+
+    /// Adds a packet at the end.
+    ///
+    /// # Errors
+    ///
+    /// The packet itself, if there is no room.
+    #[inline]
+    #[allow(clippy::result_large_err)] // the packet is handed back, not a description of it
+    pub fn push(&mut self, packet: Packet) -> Result<(), Packet> {
+        if self.packets.len() == self.room {
+            return Err(packet);
+        }
+        self.packets.push(packet);
+        Ok(())
+    }
+
+    /// How many more it takes.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.room - self.packets.len()
+    }
+
+    /// How many packets it has.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Whether it has none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// The packets, in order.
+    pub fn iter(&self) -> core::slice::Iter<'_, Packet> {
+        self.packets.iter()
+    }
+
+    /// The packets, in order, to be changed.
+    #[inline]
+    pub fn iter_mut(&mut self) -> core::slice::IterMut<'_, Packet> {
+        self.packets.iter_mut()
+    }
+
+    /// Takes all packets out, in order.
+    #[inline]
+    pub fn drain(&mut self) -> impl Iterator<Item = Packet> + '_ {
+        self.packets.drain(..)
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Batch {
+    type Item = &'a mut Packet;
+    type IntoIter = core::slice::IterMut<'a, Packet>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a Packet;
+    type IntoIter = core::slice::Iter<'a, Packet>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

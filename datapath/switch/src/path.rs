@@ -1,0 +1,75 @@
+//! The ways through the switch, one line a service, in the order they run.
+
+use crate::services::{Complete, Decap, Encap, Fit, Flood, Forward, Guard, Learn};
+use crate::{Batch, Cell, DropReason, Packet, Turn, Verdict, run};
+
+/// A guest's frame, on its way out.
+pub fn outbound(turn: &mut Turn<'_>, batch: &mut Batch) {
+    run::<Guard>(turn, batch);
+    run::<Complete>(turn, batch);
+    bridge(turn, batch);
+}
+
+/// A peer's frame, on its way in.
+pub fn inbound(turn: &mut Turn<'_>, batch: &mut Batch) {
+    run::<Decap>(turn, batch);
+    bridge(turn, batch);
+}
+
+/// What both ways share: from a frame and its network to an exit.
+fn bridge(turn: &mut Turn<'_>, batch: &mut Batch) {
+    run::<Learn>(turn, batch);
+    run::<Forward>(turn, batch);
+    run::<Flood>(turn, batch);
+    join(turn, batch);
+    run::<Fit>(turn, batch);
+    run::<Encap>(turn, batch);
+}
+
+/// Moves the copies that flooding made behind the packets they were made of.
+fn join(turn: &mut Turn<'_>, batch: &mut Batch) {
+    for copy in turn.copies.drain() {
+        if let Err(copy) = batch.push(copy) {
+            settle(turn.counters, turn.pool, copy, DropReason::FloodLimit);
+        }
+    }
+}
+
+/// Ends a packet: counts why, and gives its buffer back.
+pub fn settle(
+    counters: &crate::Counters,
+    pool: &mut frame::FramePool,
+    packet: Packet,
+    reason: DropReason,
+) {
+    counters.dropped(packet.origin.port, packet.vnet, reason);
+    pool.give(packet.frame);
+}
+
+/// Takes the packets that end here out of `batch`, counted, and hands each of the others to
+/// `leave`, in order.
+pub fn depart(
+    turn: &mut Turn<'_>,
+    batch: &mut Batch,
+    mut leave: impl FnMut(&mut Turn<'_>, Packet),
+) {
+    for packet in batch.drain() {
+        match packet.verdict {
+            Verdict::Drop(reason) => settle(turn.counters, turn.pool, packet, reason),
+            Verdict::Send(_) | Verdict::HandOver(_) => leave(turn, packet),
+            // The last service of each way gives every packet a verdict.
+            Verdict::Next => settle(turn.counters, turn.pool, packet, DropReason::NoPort),
+        }
+    }
+}
+
+/// Counts a packet that has just come in by `packet.origin.port`.
+#[inline]
+pub fn arrived(turn: &Turn<'_>, packet: &Packet) {
+    turn.counters.port(packet.origin.port, Cell::Received, 1);
+    turn.counters.port(
+        packet.origin.port,
+        Cell::ReceivedBytes,
+        packet.frame.len() as u64,
+    );
+}

@@ -1,0 +1,169 @@
+//! Takes the kernel's interfaces: steer, and one `AF_XDP` socket a queue.
+
+use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, QueueDevice, Takes};
+use core::ptr::NonNull;
+use frame::Borrower;
+use io::{AfXdp, BusyPoll, Facts, OpenRequest, Preference, Rings, Steer, Take};
+use switch::PortFacts;
+
+/// How interfaces are taken.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The mode that is wished for.
+    pub preference: Preference,
+    /// Preferred busy polling, if it is wished for.
+    pub busy_poll: Option<BusyPoll>,
+    /// How many workers there are.
+    pub workers: u16,
+}
+
+impl Opener for Kernel {
+    fn open(&mut self, request: &PortRequest) -> Result<Box<dyn Attachment>, String> {
+        let name = request.interface.as_str();
+        let facts = Facts::of(name).map_err(|error| error.to_string())?;
+        let queues = facts.rx_queues;
+        if queues > u32::from(MAX_QUEUES) {
+            return Err(format!(
+                "{name} has {queues} receive queues; at most {MAX_QUEUES} are polled, and every \
+                 one must be: `ethtool -L {name} combined {MAX_QUEUES}`"
+            ));
+        }
+        let mut steer = Steer::attach(name, self.preference).map_err(|error| error.to_string())?;
+        let mut devices = Vec::new();
+        let mut notes = Vec::new();
+        for queue in 0..queues {
+            let device = self.queue(request, &mut steer, queue, &mut notes)?;
+            devices.push(device);
+        }
+        notes.dedup();
+        let known = PortFacts {
+            mtu: facts.mtu,
+            queues,
+        };
+        let interface = name.to_owned();
+        let takes = request.takes;
+        Ok(Box::new(Taken {
+            steer,
+            takes,
+            devices,
+            notes,
+            facts,
+            known,
+            interface,
+        }))
+    }
+}
+
+impl Kernel {
+    /// Opens the socket of one queue and tells the steer of it.
+    fn queue(
+        &self,
+        request: &PortRequest,
+        steer: &mut Steer,
+        queue: u32,
+        notes: &mut Vec<String>,
+    ) -> Result<QueueDevice, String> {
+        let worker = request.takes.worker(queue, self.workers);
+        let memory = request.memory.get(usize::from(worker.0)).copied();
+        let (base, bytes) = memory.ok_or("no such worker")?;
+        let base = NonNull::new(core::ptr::with_exposed_provenance_mut(base));
+        let number = request.first_borrower + u16::try_from(queue).unwrap_or(0);
+        let borrower = Borrower::new(number);
+        let name = request.interface.as_str();
+        let memory = (base.ok_or("no memory")?, bytes);
+        let socket = AfXdp::open(&OpenRequest {
+            preference: steer.preference(self.preference),
+            busy_poll: self.busy_poll,
+            rings: Rings {
+                fill: 2048,
+                ..Rings::default()
+            },
+            ..OpenRequest::new(name, queue, memory, borrower)
+        });
+        let socket = socket.map_err(|error| error.to_string())?;
+        let descriptor = io::Device::descriptor(&socket).ok_or("the socket has no descriptor")?;
+        steer
+            .socket(queue, descriptor)
+            .map_err(|error| error.to_string())?;
+        let said = socket
+            .notes()
+            .iter()
+            .map(|note| format!("queue {queue}: {note}"));
+        notes.extend(said);
+        let mode = socket.mode().to_string();
+        Ok(QueueDevice {
+            queue,
+            worker,
+            borrower,
+            device: Box::new(socket),
+            mode,
+        })
+    }
+}
+
+/// An interface that is taken.
+struct Taken {
+    /// Dropped first: the program goes before its sockets.
+    steer: Steer,
+    takes: Takes,
+    devices: Vec<QueueDevice>,
+    notes: Vec<String>,
+    facts: Facts,
+    known: PortFacts,
+    interface: String,
+}
+
+impl Attachment for Taken {
+    fn take_devices(&mut self) -> Vec<QueueDevice> {
+        core::mem::take(&mut self.devices)
+    }
+
+    fn facts(&self) -> PortFacts {
+        self.known
+    }
+
+    fn steer(&self) -> String {
+        match self.steer.attachment() {
+            io::Attachment::Native => "native".to_owned(),
+            io::Attachment::Generic { .. } => "generic".to_owned(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        if let generic @ io::Attachment::Generic { .. } = self.steer.attachment() {
+            notes.push(generic.to_string());
+        }
+        if !self.facts.up {
+            notes.push(format!(
+                "the interface is down: `ip link set {} up`",
+                self.interface
+            ));
+        }
+        notes
+    }
+
+    fn look(&mut self) -> Result<PortFacts, String> {
+        let facts = Facts::of(&self.interface).map_err(|error| error.to_string())?;
+        if facts.index != self.facts.index {
+            return Err("the interface went away, and came back as another".to_owned());
+        }
+        if facts.rx_queues != self.facts.rx_queues {
+            return Err("the interface has another number of queues".to_owned());
+        }
+        self.known.mtu = facts.mtu;
+        self.facts = facts;
+        Ok(self.known)
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        let told = match self.takes {
+            Takes::Guest(_) => self.steer.take(Take::Everything),
+            Takes::GreTo(endpoint) => {
+                let told = self.steer.endpoints(&[endpoint]);
+                told.and_then(|()| self.steer.take(Take::Tunnels))
+            }
+        };
+        told.map_err(|error| error.to_string())
+    }
+}

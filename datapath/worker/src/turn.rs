@@ -1,0 +1,469 @@
+//! One worker, and one bounded step of it.
+
+use crate::handoff::{HandOff, Task};
+use crate::mail::{Gauges, Letter, Mail};
+use crate::outbox::Outbox;
+use crate::placement;
+use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+use frame::{Borrower, Burst, FramePool};
+use io::Device;
+use rtrb::{Consumer, Producer};
+use std::sync::Arc;
+use switch::path::{arrived, depart, inbound, outbound, settle};
+use switch::{
+    Batch, Config, Counters, DropReason, Limits, NOWHERE, Packet, Role, State, Turn, Verdict,
+    WorkerId,
+};
+use tables::Instant;
+
+/// Frames taken from one device in one turn.
+pub const BURST: usize = 64;
+
+/// Copies made by flooding in one turn, for one device's frames.
+const COPIES: usize = 1024;
+
+/// Frames that may wait for one device.
+const WAITING: usize = 1024;
+
+/// Buckets of the table of stations that one mail asks for, so that a turn stays short.
+pub const SLICE: usize = 128;
+
+/// Mail read in one turn, so that a turn stays short.
+const MAIL: usize = 4;
+
+/// A device is asked to look again at least this often, whether or not it seems to need that: a
+/// lost wake-up stalls a queue for so long, and not for ever.
+const LOOK_AGAIN: Duration = Duration::from_micros(150);
+
+/// What a worker is made of.
+pub struct Parts {
+    /// Its number.
+    pub id: WorkerId,
+    /// How many there are.
+    pub workers: u16,
+    /// What it has room for.
+    pub limits: Limits,
+    /// Its frames.
+    pub pool: FramePool,
+    /// Makes its hashes its own: an attacker cannot aim at a bucket.
+    pub seed: u64,
+    /// Its ends of the rings to and from the supervisor.
+    pub mail: (Consumer<Mail>, Producer<Letter>),
+    /// Its ends of the rings to and from the other workers.
+    pub hand_offs: Vec<HandOff>,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+    /// What it says of itself.
+    pub gauges: Arc<Gauges>,
+}
+
+/// A device, what waits to leave by it, and whose port it is.
+pub struct Polled {
+    slot: u16,
+    borrower: Borrower,
+    device: Box<dyn Device>,
+    outbox: Outbox,
+}
+
+impl Polled {
+    /// A queue of the port in `slot`, that borrows frames under `borrower`.
+    pub fn new(slot: u16, borrower: Borrower, device: Box<dyn Device>) -> Self {
+        Self {
+            slot,
+            borrower,
+            device,
+            outbox: Outbox::new(WAITING),
+        }
+    }
+
+    /// The device and the number it borrows frames under.
+    pub fn into_device(self) -> (Borrower, Box<dyn Device>) {
+        (self.borrower, self.device)
+    }
+}
+
+/// One worker: its devices, its frames, what it was told and what it remembers.
+pub struct Worker {
+    id: WorkerId,
+    workers: u16,
+    pool: FramePool,
+    state: State,
+    config: Arc<Config>,
+    counters: Arc<Counters>,
+    gauges: Arc<Gauges>,
+    mail: Consumer<Mail>,
+    letters: Producer<Letter>,
+    hand_offs: Vec<HandOff>,
+    /// Which hand-offs got something in this turn, by index.
+    handed: Vec<bool>,
+    devices: Vec<Polled>,
+    devices_changed: bool,
+    /// The device we send by, by slot of the port; `NOWHERE` if we poll no queue of it.
+    sends_by: Box<[u16]>,
+    burst: Burst,
+    batch: Batch,
+    copies: Batch,
+    looked: Instant,
+}
+
+impl Worker {
+    /// A worker that polls nothing and was told nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            id,
+            workers,
+            limits,
+            pool,
+            seed,
+            mail,
+            mut hand_offs,
+            counters,
+            gauges,
+        } = parts;
+        hand_offs.sort_by_key(|hand_off| hand_off.peer);
+        Self {
+            id,
+            workers,
+            pool,
+            state: State::new(limits.stations, seed),
+            config: Arc::default(),
+            counters,
+            gauges,
+            mail: mail.0,
+            letters: mail.1,
+            handed: vec![false; hand_offs.len()],
+            hand_offs,
+            devices: Vec::with_capacity(limits.ports + 64),
+            devices_changed: false,
+            sends_by: vec![NOWHERE; limits.ports].into(),
+            burst: Burst::new(BURST),
+            batch: Batch::new(BURST + COPIES),
+            copies: Batch::new(COPIES),
+            looked: Instant::START,
+        }
+    }
+
+    /// One step: reads the mail, takes a burst from every device and every other worker, decides,
+    /// and sends. Returns how many packets moved.
+    pub fn turn(&mut self, now: Instant) -> usize {
+        self.read_mail(now);
+        let mut moved = 0;
+        for index in 0..self.devices.len() {
+            moved += self.poll(index, now);
+        }
+        for index in 0..self.hand_offs.len() {
+            moved += self.take_handed(index, now);
+        }
+        let taken = moved;
+        for polled in &mut self.devices {
+            let Polled {
+                slot,
+                device,
+                outbox,
+                ..
+            } = polled;
+            moved += outbox.flush(device.as_mut(), *slot, &mut self.pool, &self.counters);
+        }
+        if now.since(self.looked) >= LOOK_AGAIN {
+            self.looked = now;
+            for polled in &mut self.devices {
+                polled.device.wake();
+            }
+        }
+        self.note(taken, moved);
+        moved
+    }
+
+    /// Takes a burst from one device through the switch.
+    fn poll(&mut self, index: usize, now: Instant) -> usize {
+        let Polled { slot, device, .. } = &mut self.devices[index];
+        let slot = *slot;
+        device.reclaim(&mut self.pool);
+        let count = device.receive(&mut self.pool, &mut self.burst);
+        if count == 0 {
+            return 0;
+        }
+        for frame in self.burst.take(BURST) {
+            // The batch is empty here and has room for a burst.
+            if let Err(packet) = self.batch.push(Packet::new(frame, slot)) {
+                settle(
+                    &self.counters,
+                    &mut self.pool,
+                    packet,
+                    DropReason::FloodLimit,
+                );
+            }
+        }
+        self.decide(slot, true, now);
+        count
+    }
+
+    /// Takes a burst from another worker: what is to be sent goes to its device, what is to be
+    /// decided goes through the switch.
+    fn take_handed(&mut self, index: usize, now: Instant) -> usize {
+        self.hand_offs[index].refill(&mut self.pool);
+        let mut count = 0;
+        let mut slot = NOWHERE;
+        while count < BURST {
+            let Some(handed) = self.hand_offs[index].take() else {
+                break;
+            };
+            count += 1;
+            let mut packet = Packet::new(handed.frame, handed.origin.port);
+            packet.origin = handed.origin;
+            packet.vnet = handed.vnet;
+            match handed.task {
+                Task::Send(exit) => self.send_handed(packet, exit),
+                Task::Decide => {
+                    slot = packet.origin.port;
+                    if let Err(packet) = self.batch.push(packet) {
+                        settle(
+                            &self.counters,
+                            &mut self.pool,
+                            packet,
+                            DropReason::FloodLimit,
+                        );
+                    }
+                }
+            }
+        }
+        if !self.batch.is_empty() {
+            self.decide(slot, false, now);
+        }
+        count
+    }
+
+    /// Queues what another worker has decided to send by a port whose queue we poll.
+    fn send_handed(&mut self, packet: Packet, exit: u16) {
+        let by = self
+            .sends_by
+            .get(usize::from(exit))
+            .copied()
+            .unwrap_or(NOWHERE);
+        match self.devices.get_mut(usize::from(by)) {
+            Some(polled) => polled.outbox.add(packet, &mut self.pool, &self.counters),
+            None => settle(&self.counters, &mut self.pool, packet, DropReason::PortDown),
+        }
+    }
+
+    /// Takes the batch, which came in by the port in `slot`, through the switch, and every packet
+    /// of it to where it goes.
+    fn decide(&mut self, slot: u16, just_in: bool, now: Instant) {
+        let Self {
+            id,
+            workers,
+            pool,
+            state,
+            config,
+            counters,
+            ..
+        } = self;
+        let Self {
+            hand_offs,
+            handed,
+            devices,
+            sends_by,
+            batch,
+            copies,
+            ..
+        } = self;
+        let mut turn = Turn {
+            now,
+            worker: *id,
+            config,
+            state,
+            counters,
+            pool,
+            copies,
+        };
+        if just_in {
+            for packet in &*batch {
+                arrived(&turn, packet);
+            }
+        }
+        match turn.config.port(slot).map(|port| port.role) {
+            Some(Role::Guest { .. }) => outbound(&mut turn, batch),
+            Some(Role::Underlay) => inbound(&mut turn, batch),
+            None => {
+                for packet in batch.iter_mut() {
+                    packet.verdict = Verdict::Drop(DropReason::NoPort);
+                }
+            }
+        }
+        depart(&mut turn, batch, |turn, packet| {
+            let (to, task) = match packet.verdict {
+                Verdict::Send(exit) => {
+                    let by = sends_by.get(usize::from(exit)).copied().unwrap_or(NOWHERE);
+                    if let Some(polled) = devices.get_mut(usize::from(by)) {
+                        return polled.outbox.add(packet, turn.pool, turn.counters);
+                    }
+                    (sender(turn.config, *id, exit, *workers), Task::Send(exit))
+                }
+                Verdict::HandOver(home) => (home, Task::Decide),
+                Verdict::Next | Verdict::Drop(_) => unreachable!("depart keeps these"),
+            };
+            let Some(index) = hand_offs.iter().position(|hand_off| hand_off.peer == to) else {
+                return settle(turn.counters, turn.pool, packet, DropReason::PortDown);
+            };
+            handed[index] = true;
+            if let Err(packet) = hand_offs[index].hand(packet, task, turn.pool) {
+                settle(turn.counters, turn.pool, packet, DropReason::HandOffFull);
+            }
+        });
+    }
+
+    fn read_mail(&mut self, now: Instant) {
+        for _ in 0..MAIL {
+            // A letter answers every mail, so mail is read only if there is room for its letter.
+            if self.letters.is_full() {
+                return;
+            }
+            let Ok(mail) = self.mail.pop() else { return };
+            let letter = self.obey(mail, now);
+            if let Err(rtrb::PushError::Full(_)) = self.letters.push(letter) {
+                unreachable!("there was room, and we are the only producer");
+            }
+        }
+    }
+
+    fn obey(&mut self, mail: Mail, now: Instant) -> Letter {
+        match mail {
+            Mail::Config(config) => {
+                for slot in &config.fresh_ports {
+                    if let Some(ledger) = self.counters.ports.get(usize::from(*slot)) {
+                        ledger.clear();
+                    }
+                }
+                for slot in &config.fresh_networks {
+                    if let Some(ledger) = self.counters.vnets.get(usize::from(*slot)) {
+                        ledger.clear();
+                    }
+                }
+                self.gauges.configs.fetch_add(1, Relaxed);
+                Letter::Took(core::mem::replace(&mut self.config, config))
+            }
+            Mail::Attach(polled) => {
+                self.devices.push(*polled);
+                self.place();
+                Letter::Attached
+            }
+            Mail::Detach { slot, mut into } => {
+                while let Some(at) = self.devices.iter().position(|polled| polled.slot == slot) {
+                    let mut polled = self.devices.swap_remove(at);
+                    polled.outbox.clear(&mut self.pool, &self.counters);
+                    into.push(polled);
+                }
+                self.place();
+                Letter::Detached(into)
+            }
+            Mail::Reclaim(borrower) => Letter::Reclaimed(self.pool.reclaim_all(borrower)),
+            Mail::Stations { from, mut into } => {
+                let fdb = &self.state.fdb;
+                let room = into.capacity();
+                into.extend(fdb.entries(now, from, SLICE).take(room));
+                let next = (from + SLICE < fdb.buckets()).then_some(from + SLICE);
+                Letter::Stations { noted: into, next }
+            }
+        }
+    }
+
+    /// Notes which device sends for which port.
+    fn place(&mut self) {
+        self.devices_changed = true;
+        self.sends_by.fill(NOWHERE);
+        for (index, polled) in self.devices.iter().enumerate().rev() {
+            if let Some(by) = self.sends_by.get_mut(usize::from(polled.slot)) {
+                *by = u16::try_from(index).unwrap_or(NOWHERE);
+            }
+        }
+        // Half of the frames may lie in front of the devices; the rest is for what is under way.
+        let share = self.pool.made() / 2 / self.devices.len().max(1);
+        for polled in &mut self.devices {
+            polled.device.share(share);
+        }
+    }
+
+    /// Says what was done, to whoever reads the gauges.
+    fn note(&self, taken: usize, moved: usize) {
+        // One writer each: a load and a store lose nothing.
+        let add = |gauge: &core::sync::atomic::AtomicU64, count: u64| {
+            gauge.store(gauge.load(Relaxed) + count, Relaxed);
+        };
+        let gauges = &self.gauges;
+        add(&gauges.turns, 1);
+        add(&gauges.busy_turns, u64::from(moved > 0));
+        add(&gauges.packets, taken as u64);
+        gauges.frames_free.store(self.pool.free(), Relaxed);
+        let posted: usize = self.hand_offs.iter().map(HandOff::posted).sum();
+        gauges.frames_lent.store(self.pool.lent() + posted, Relaxed);
+        let waiting: usize = self.devices.iter().map(|polled| polled.outbox.len()).sum();
+        gauges.frames_waiting.store(waiting, Relaxed);
+        gauges.devices.store(self.devices.len(), Relaxed);
+        gauges.stations.store(self.state.fdb.len(), Relaxed);
+    }
+
+    /// Whether nothing waits for this worker but what its devices may have.
+    pub fn is_quiet(&self) -> bool {
+        self.mail.is_empty() && !self.hand_offs.iter().any(HandOff::is_waiting)
+    }
+
+    /// The workers that were handed something since this was last asked.
+    pub fn handed_to(&mut self) -> impl Iterator<Item = WorkerId> + '_ {
+        let handed = self.handed.iter_mut().map(core::mem::take);
+        handed
+            .zip(&self.hand_offs)
+            .filter(|(handed, _)| *handed)
+            .map(|(_, to)| to.peer)
+    }
+
+    /// The descriptors to sleep on, if they are not the same as when this was last asked.
+    pub fn new_descriptors(&mut self) -> Option<impl Iterator<Item = i32> + '_> {
+        core::mem::take(&mut self.devices_changed).then(|| {
+            self.devices
+                .iter()
+                .filter_map(|polled| polled.device.descriptor())
+        })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// What it says of itself.
+    pub fn gauges(&self) -> &Arc<Gauges> {
+        &self.gauges
+    }
+
+    /// Frames that are nowhere: made, but neither in the pool, nor lent, nor waiting. 0 between
+    /// two turns, or a buffer was lost.
+    pub fn missing_frames(&self) -> isize {
+        let waiting: usize = self.devices.iter().map(|polled| polled.outbox.len()).sum();
+        let posted: usize = self.hand_offs.iter().map(HandOff::posted).sum();
+        let found = self.pool.free() + self.pool.lent() + waiting + posted;
+        self.pool.made().cast_signed() - found.cast_signed()
+    }
+}
+
+/// Frames still in queues of ours go home, so that the pool can give its memory back.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        for polled in &mut self.devices {
+            polled.outbox.clear(&mut self.pool, &self.counters);
+        }
+        for hand_off in &mut self.hand_offs {
+            hand_off.close(&mut self.pool);
+        }
+    }
+}
+
+/// The worker that sends for us by the port in slot `exit`, none of whose queues we poll.
+fn sender(config: &Config, us: WorkerId, exit: u16, workers: u16) -> WorkerId {
+    match config.port(exit) {
+        Some(port) if port.role == Role::Underlay => {
+            placement::underlay_sender(us, port.queues, workers)
+        }
+        _ => us, // a guest's port is polled by the home of its network, which is who decides
+    }
+}
