@@ -167,6 +167,56 @@ impl Greyhound {
         self.states("ports")
     }
 
+    /// Every ledger that does not balance, in words. Packets under way do not balance yet: call
+    /// it when all is quiet.
+    ///
+    /// # Errors
+    ///
+    /// As [`show`](Self::show).
+    pub fn unbalanced(&self) -> Result<Vec<String>> {
+        let ledgers = self.ledgers()?;
+        let off = ledgers.iter().filter(|(_, ledger)| missing(ledger) != 0);
+        Ok(off
+            .map(|(name, ledger)| format!("{name}: {} of {ledger}", missing(ledger)))
+            .collect())
+    }
+
+    /// Packets dropped for `reason`, over all vnets and ports as `name` says: `vnet 1001`, `port a`.
+    ///
+    /// # Errors
+    ///
+    /// As [`show`](Self::show).
+    pub fn dropped(&self, name: &str, reason: &str) -> Result<u64> {
+        let ledgers = self.ledgers()?;
+        let ledger = ledgers
+            .iter()
+            .find(|(ledger, _)| ledger == name)
+            .map(|(_, ledger)| ledger);
+        Ok(ledger
+            .and_then(|ledger| ledger["dropped"][reason].as_u64())
+            .unwrap_or(0))
+    }
+
+    /// Every ledger by its name, such as `port a` and `vnet 1001`.
+    ///
+    /// # Errors
+    ///
+    /// As [`show`](Self::show).
+    pub fn ledgers(&self) -> Result<Vec<(String, Value)>> {
+        let shown = self.show("counters")?;
+        let counters = shown.get("counters").unwrap_or(&shown);
+        let mut ledgers = Vec::new();
+        for (kind, field) in [("port", "ports"), ("vnet", "vnets")] {
+            let all = counters[field].as_object();
+            let all = all.with_context(|| format!("counters without {field}: {shown}"))?;
+            ledgers.extend(
+                all.iter()
+                    .map(|(key, ledger)| (format!("{kind} {key}"), ledger.clone())),
+            );
+        }
+        Ok(ledgers)
+    }
+
     /// Waits until every port and every tunnel is up.
     ///
     /// # Errors
@@ -221,6 +271,16 @@ pub(crate) fn rows(report: &Value) -> Vec<&Value> {
         .as_array()
         .or_else(|| report.as_object()?.values().next()?.as_array());
     list.map(|rows| rows.iter().collect()).unwrap_or_default()
+}
+
+/// What came in less what is accounted for.
+fn missing(ledger: &Value) -> i128 {
+    let count = |field: &str| i128::from(ledger[field].as_u64().unwrap_or(0));
+    let dropped = ledger["dropped"].as_object().into_iter().flatten();
+    let dropped: i128 = dropped
+        .map(|(_, count)| i128::from(count.as_u64().unwrap_or(0)))
+        .sum();
+    count("received") + count("copied") - count("sent") - count("answered") - dropped
 }
 
 fn datapath_socket(host: &Host) -> PathBuf {

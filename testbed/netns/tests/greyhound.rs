@@ -1,0 +1,148 @@
+//! Greyhound between two hosts: real XDP, real `AF_XDP` sockets, real network stacks.
+
+#![allow(clippy::unwrap_used)] // all of it is test code
+
+mod stage;
+
+use netns::measure::{iperf3, ping};
+use netns::{Greyhound, program, until};
+use stage::{FAST, LIMIT, Stage, VNET, balanced, every_size_arrives, first_answer, ping_clean};
+use std::time::Duration;
+
+/// Greyhound on both hosts, `a` and `b` in one network.
+fn both(stage: &Stage) -> (Greyhound, Greyhound) {
+    let Stage { h1, h2, a, b, .. } = stage;
+    let (one, other) = (Greyhound::start(h1).unwrap(), Greyhound::start(h2).unwrap());
+    one.apply(&stage::programs(h1, h2, VNET, &[a])).unwrap();
+    other.apply(&stage::programs(h2, h1, VNET, &[b])).unwrap();
+    one.wait_up(LIMIT).unwrap();
+    other.wait_up(LIMIT).unwrap();
+    (one, other)
+}
+
+#[test]
+fn two_hosts_carry_every_ping_tcp_and_every_size_of_frame() {
+    let stage = Stage::new("greyhound test: two hosts");
+    let (one, other) = both(&stage);
+    let Stage { a, b, .. } = &stage;
+
+    first_answer(a, b);
+    ping_clean(a, b, 100);
+    for args in [&[][..], &["-R"]] {
+        let seen = iperf3(b, b.address(), a, 3, args).unwrap();
+        assert!(seen.mbit > 50.0, "{args:?} {seen:?}");
+    }
+    every_size_arrives(a, b);
+    every_size_arrives(b, a);
+    balanced(&one);
+    balanced(&other);
+}
+
+#[test]
+fn a_port_is_attached_in_native_mode_and_says_what_its_socket_got() {
+    let stage = Stage::new("greyhound test: modes");
+    let (one, _other) = both(&stage);
+    let shown = one.show("ports").unwrap();
+    let ports = shown.get("ports").unwrap_or(&shown).as_array().unwrap();
+    assert_eq!(ports.len(), 2, "{shown}");
+    for port in ports {
+        assert_eq!(port["steer"], "native", "{port}");
+        assert_eq!(
+            port["queues"][0]["mode"], "copy",
+            "veth has no zero-copy: {port}"
+        );
+    }
+}
+
+#[test]
+fn two_networks_with_the_same_addresses_never_see_each_other() {
+    let stage = Stage::new("greyhound test: overlap");
+    let Stage { h1, h2, a, b, lab } = &stage;
+    let c = lab.guest(h1, "c", a.address(), a.mac()).unwrap();
+    let d = lab.guest(h2, "d", b.address(), b.mac()).unwrap();
+    let (one, other) = both(&stage);
+    for (greyhound, peer, guest) in [(&one, h2, &c), (&other, h1, &d)] {
+        let blue = [
+            program::network("blue", VNET + 1),
+            program::tunnel("blue-peer", VNET + 1, peer.address()),
+            program::port(guest.node(), VNET + 1, guest.port(), guest.mac()),
+        ];
+        greyhound.apply(&blue).unwrap();
+        greyhound.wait_up(LIMIT).unwrap();
+    }
+    first_answer(a, b);
+    first_answer(&c, &d);
+
+    let heard = || [&c, &d].map(|guest| guest.counter("eth0", "rx_packets").unwrap());
+    let before = heard();
+    ping_clean(a, b, 50);
+    ping(a, [10, 0, 0, 99].into(), 2, FAST).unwrap(); // nobody has it: asked for by broadcast
+    assert_eq!(heard(), before, "blue hears nothing of red");
+    ping_clean(&c, &d, 50);
+    balanced(&one);
+    balanced(&other);
+}
+
+#[test]
+fn a_guest_that_speaks_in_anothers_name_is_dropped_and_counted() {
+    let stage = Stage::new("greyhound test: spoofed");
+    let (one, _other) = both(&stage);
+    let Stage { a, b, .. } = &stage;
+    first_answer(a, b);
+
+    let receiver = netns::RawPort::open(b, "eth0").unwrap();
+    let mut sender = netns::RawPort::open(a, "eth0").unwrap();
+    let spoofed = stage::frame("02:00:00:00:00:66", b.mac(), 60);
+    for _ in 0..10 {
+        sender.send(&spoofed).unwrap();
+    }
+    until("ten frames are counted as spoofed", LIMIT, || {
+        one.dropped("port a", "spoofed").unwrap() == 10
+    })
+    .unwrap();
+    let through = receiver.received_like(1, Duration::from_millis(200), |frame| *frame == spoofed);
+    assert_eq!(through, [[0_u8; 0]; 0]);
+    balanced(&one);
+}
+
+#[test]
+fn a_bad_program_changes_nothing_and_names_the_field() {
+    let stage = Stage::new("greyhound test: bad program");
+    let (one, _other) = both(&stage);
+    let before = one.show("ports").unwrap();
+
+    let mut bad = program::port("z", VNET, "p-z", "02:00:00:00:00:09");
+    bad["mac"] = "01:00:00:00:00:09".into();
+    let refused = one.try_apply(&bad.to_string()).unwrap();
+    assert!(!refused.status.success());
+    let said = refused.stdout + &refused.stderr;
+    assert!(
+        said.contains("mac") && said.contains("names no station"),
+        "{said}"
+    );
+    assert_eq!(one.show("ports").unwrap(), before);
+    ping_clean(&stage.a, &stage.b, 5);
+}
+
+#[test]
+fn an_agent_that_restarts_has_its_programs_and_disturbs_nobody() {
+    let stage = Stage::new("greyhound test: agent restart");
+    let (mut one, _other) = both(&stage);
+    let Stage { a, b, .. } = &stage;
+    first_answer(a, b);
+    let pings = a.start(
+        "ping",
+        "ping",
+        &["-n", "-q", "-i", "0.02", "-c", "150", "10.0.0.2"],
+    );
+    let mut pings = pings.unwrap();
+    one.agent().kill().unwrap();
+    one.restart_agent().unwrap();
+    one.wait_up(LIMIT).unwrap();
+    assert!(pings.wait(LIMIT).unwrap().success());
+    assert!(
+        pings.stdout().contains("150 received"),
+        "{}",
+        pings.stdout()
+    );
+}
