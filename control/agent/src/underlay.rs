@@ -1,0 +1,252 @@
+//! The ways to the peers, as the kernel would go, followed as they change.
+//!
+//! The kernel owns routes, rules, addresses and neighbours; nothing of them is configured here.
+//! For every peer it is asked: which route, which next hop, and whose MAC is that. [`resolve`]
+//! makes of these facts a way, or says why there is none. When the kernel does not know a
+//! neighbour it is asked to find it, and asked again often enough not to forget it: frames that
+//! leave through `AF_XDP` are not seen by the kernel and keep nothing alive.
+
+mod kernel;
+mod resolve;
+
+pub use resolve::{Facts, LinkState, Neighbour, NoRoute, NoWay, Route, resolve};
+
+use crate::board::Unreachable;
+use crate::latest::Latest;
+use crate::log;
+use kernel::{Events, Kernel};
+use mio::{Poll, Token, Waker};
+use program::Interface;
+use program::link::NextHop;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long after the first sign of a change everything is looked at: one change of a route comes
+/// as several messages.
+const COALESCE: Duration = Duration::from_millis(20);
+/// How often everything is looked at although nothing was heard.
+const RESYNC: Duration = Duration::from_secs(10);
+/// How often the kernel is asked for a neighbour it does not know.
+const SEEK: Duration = Duration::from_secs(1);
+/// How often for one it may forget.
+const KEEP: Duration = Duration::from_secs(5);
+
+const EVENTS: Token = Token(0);
+/// What [`Latest`]'s bell rings.
+const WOKEN: Token = Token(1);
+
+/// Who is to be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Our endpoint, and the interface GRE leaves by.
+    pub underlay: Option<(Ipv4Addr, Interface)>,
+    /// The peers.
+    pub remotes: BTreeSet<Ipv4Addr>,
+}
+
+/// How they are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// One entry a peer that there is a way to.
+    pub next_hops: Vec<NextHop>,
+    /// The other peers, and why not.
+    pub unreachable: Vec<Unreachable>,
+}
+
+/// Follows the kernel in a thread of its own.
+pub struct Follower {
+    poll: Poll,
+    events: Events,
+    kernel: Kernel,
+    wanted: Wanted,
+    found: Option<Ways>,
+    /// The neighbours the ways hang on, and when each was last asked for.
+    neighbours: BTreeMap<(u32, Ipv4Addr), Watched>,
+    /// Whether it was said that neighbours cannot be asked for.
+    said: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    neighbour: Option<Neighbour>,
+    asked: Option<Instant>,
+}
+
+impl Follower {
+    /// Opens the sockets. The waker ends a wait early: to be rung when something new is wanted.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no netlink for us.
+    pub fn open() -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WOKEN)?;
+        let events = Events::open(poll.registry(), EVENTS)?;
+        let follower = Self {
+            poll,
+            events,
+            kernel: Kernel::open()?,
+            wanted: Wanted::default(),
+            found: None,
+            neighbours: BTreeMap::new(),
+            said: false,
+        };
+        Ok((follower, waker))
+    }
+
+    /// Follows until `stop`: takes from `wanted` who is to be reached, puts into `ways` how, when
+    /// that changes.
+    pub fn run(mut self, wanted: &Latest<Wanted>, ways: &Latest<Ways>, stop: &Arc<AtomicBool>) {
+        let mut signs = mio::Events::with_capacity(8);
+        let mut look_at = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            let wait = look_at.min(self.ask_at(now)).saturating_duration_since(now);
+            if let Err(error) = self.poll.poll(&mut signs, Some(wait))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                log::warn(format_args!(
+                    "waiting for the kernel's news failed: {error}"
+                ));
+                std::thread::sleep(SEEK);
+            }
+            let now = Instant::now();
+            if let Some(wanted) = wanted.take() {
+                self.wanted = wanted;
+                look_at = now;
+            }
+            if self.events.matter(&self.neighbours) {
+                look_at = look_at.min(now + COALESCE);
+            }
+            if now >= look_at {
+                look_at = now + RESYNC;
+                self.look(ways);
+            }
+            self.ask(now);
+        }
+    }
+
+    /// Looks at everything, and says so if it changed.
+    fn look(&mut self, ways: &Latest<Ways>) {
+        let found = match self.find() {
+            Ok(found) => found,
+            Err(error) => {
+                log::warn(format_args!("the kernel was asked for the ways: {error}"));
+                match Kernel::open() {
+                    Ok(kernel) => self.kernel = kernel,
+                    Err(error) => log::warn(format_args!("netlink: {error}")),
+                }
+                return;
+            }
+        };
+        if self.found.as_ref() == Some(&found) {
+            return;
+        }
+        self.say(&found);
+        ways.put(found.clone());
+        self.found = Some(found);
+    }
+
+    fn find(&mut self) -> io::Result<Ways> {
+        let mut ways = Ways::default();
+        let mut links = BTreeMap::new();
+        let mut neighbours = BTreeMap::new();
+        for remote in &self.wanted.remotes {
+            let mut facts = Facts {
+                remote: *remote,
+                underlay: self.wanted.underlay.as_ref(),
+                route: Err(NoRoute::NotAsked),
+                link: None,
+                neighbour: None,
+            };
+            if let Some((endpoint, _)) = facts.underlay {
+                facts.route = self.kernel.route(*endpoint, *remote)?;
+            }
+            if let Ok(route) = &facts.route {
+                let link = match links.entry(route.interface) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.kernel.link(route.interface)?),
+                };
+                facts.link = link.as_ref();
+            }
+            if let Some((interface, address)) = facts.needs_neighbour() {
+                let watched = match neighbours.entry((interface, address)) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(place) => {
+                        let before = self.neighbours.get(place.key());
+                        let asked = before.and_then(|watched| watched.asked);
+                        let neighbour = self.kernel.neighbour(interface, address)?;
+                        *place.insert(Watched { neighbour, asked })
+                    }
+                };
+                facts.neighbour = watched.neighbour;
+            }
+            match resolve(&facts) {
+                Ok(next_hop) => ways.next_hops.push(next_hop),
+                Err(why) => ways.unreachable.push(Unreachable {
+                    remote: *remote,
+                    why: why.to_string(),
+                }),
+            }
+        }
+        self.neighbours = neighbours;
+        Ok(ways)
+    }
+
+    fn say(&self, found: &Ways) {
+        let before = self.found.as_ref();
+        let had = |way: &&NextHop| before.is_some_and(|b| b.next_hops.contains(*way));
+        for way in found.next_hops.iter().filter(|way| !had(way)) {
+            log::note(format_args!(
+                "{} is reached through {} on {}, MTU {}",
+                way.remote, way.destination, way.interface, way.mtu
+            ));
+        }
+        let knew = |peer: &&Unreachable| before.is_some_and(|b| b.unreachable.contains(*peer));
+        for peer in found.unreachable.iter().filter(|peer| !knew(peer)) {
+            log::warn(format_args!("no way to {}: {}", peer.remote, peer.why));
+        }
+    }
+
+    /// When the next neighbour is due.
+    fn ask_at(&self, now: Instant) -> Instant {
+        let due = self.neighbours.values().filter_map(|watched| {
+            let every = every(watched.neighbour)?;
+            Some(watched.asked.map_or(now, |asked| asked + every))
+        });
+        due.min().unwrap_or(now + RESYNC)
+    }
+
+    /// Asks the kernel for the neighbours that are due.
+    fn ask(&mut self, now: Instant) {
+        for ((interface, address), watched) in &mut self.neighbours {
+            let Some(every) = every(watched.neighbour) else {
+                continue;
+            };
+            if watched.asked.is_some_and(|asked| now < asked + every) {
+                continue;
+            }
+            watched.asked = Some(now);
+            let sought = self.kernel.seek(*interface, *address);
+            if let Err(error) = sought
+                && !core::mem::replace(&mut self.said, true)
+            {
+                log::warn(format_args!("asking the kernel for {address}: {error}"));
+            }
+        }
+    }
+}
+
+/// How often the kernel is asked for a neighbour in this state; never if it needs no asking.
+fn every(neighbour: Option<Neighbour>) -> Option<Duration> {
+    match neighbour {
+        Some(Neighbour::Lasting(_)) => None,
+        Some(Neighbour::Fresh(_) | Neighbour::Fading(_)) => Some(KEEP),
+        Some(Neighbour::Sought | Neighbour::Failed) | None => Some(SEEK),
+    }
+}
