@@ -181,6 +181,12 @@ impl AfXdp {
         self.down
     }
 
+    /// Frames handed to the kernel to be sent and not yet home. The others it has are there to
+    /// be received into.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight as usize
+    }
+
     /// What it has counted.
     pub fn counts(&self) -> Counts {
         self.counts
