@@ -8,7 +8,7 @@
 
 use crate::{Cell, DropReason, Exit, NOWHERE, Packet, Service, Turn, Verdict};
 
-/// Copies what goes to more than one exit. The frame itself takes the last.
+/// Copies what goes to more than one exit. The frame itself takes the first.
 pub struct Flood;
 
 impl Service for Flood {
@@ -31,19 +31,15 @@ impl Service for Flood {
             .iter()
             .filter(|slot| **slot != packet.origin.port);
         let exits = ports.map(|slot| Exit::Port(*slot));
-        let exits = exits.chain(tunnels.iter().map(|slot| Exit::Tunnel(*slot)));
+        let mut exits = exits.chain(tunnels.iter().map(|slot| Exit::Tunnel(*slot)));
 
-        let mut last = Exit::Flood;
-        for exit in exits {
-            if last != Exit::Flood {
-                copy(turn, packet, last);
-            }
-            last = exit;
-        }
-        if last == Exit::Flood {
+        let Some(first) = exits.next() else {
             return Verdict::Drop(DropReason::Alone);
+        };
+        packet.exit = first;
+        for exit in exits {
+            copy(turn, packet, exit);
         }
-        packet.exit = last;
         Verdict::Next
     }
 }

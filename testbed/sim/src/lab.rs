@@ -1,0 +1,522 @@
+//! Hosts, guests, and the wire between the hosts.
+
+use crate::chance::Chance;
+use crate::host::Host;
+use core::time::Duration;
+use program::link::NextHop;
+use program::report::{Counters, Ledger};
+use program::{
+    Interface, Mac, Name, NetworkProgram, PortProgram, Program, Speaks, TunnelProgram,
+    UnderlayProgram, Vnet,
+};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use tables::Instant;
+use wire::ethernet::Ethernet;
+use wire::gre::Gre;
+use wire::ipv4::Ipv4;
+
+/// How long one step of the lab takes.
+const STEP: Duration = Duration::from_micros(10);
+
+/// Steps in which everything must have come to rest.
+const PATIENCE: usize = 100_000;
+
+/// What a lab is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How many hosts.
+    pub hosts: u8,
+    /// Workers of each.
+    pub workers: u16,
+    /// Receive queues of each one's underlay interface.
+    pub queues: u32,
+    /// MTU of the underlay, in bytes.
+    pub mtu: u32,
+    /// What chance does.
+    pub seed: u64,
+    /// How bad the wire and the workers are.
+    pub weather: Weather,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            hosts: 2,
+            workers: 1,
+            queues: 1,
+            mtu: 1600,
+            seed: 1,
+            weather: Weather::default(),
+        }
+    }
+}
+
+/// How often what goes wrong, each of a thousand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// Packets the wire loses.
+    pub lost: u16,
+    /// Packets the wire delivers late, behind others.
+    pub late: u16,
+    /// Packets the wire delivers twice.
+    pub twice: u16,
+    /// Steps in which a worker does nothing.
+    pub stalled: u16,
+}
+
+/// A guest, and where it is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// The number of its host.
+    pub host: usize,
+    /// The name of its port, and of its interface.
+    pub name: String,
+    /// Its address.
+    pub mac: [u8; 6],
+    /// Its network.
+    pub vnet: u32,
+}
+
+/// A packet on the wire.
+struct Flying {
+    arrives: Instant,
+    to: usize,
+    bytes: Vec<u8>,
+}
+
+/// Hosts, guests, the wire, a clock, and a seed.
+///
+/// Every network spans all hosts; each host has a tunnel to each other one. The `n`th host is
+/// 10.0.0.n+1; the `n`th guest is 02:00:00:00:00:n+1, and speaks as that only.
+pub struct Lab {
+    hosts: Vec<Host>,
+    now: Instant,
+    flying: Vec<Flying>,
+    log: Vec<String>,
+    chance: Chance,
+    setup: Setup,
+    guests: u8,
+    before: Vec<Counters>,
+    lost_by_wire: u64,
+}
+
+impl Lab {
+    /// So many hosts with a network `vnet` on them, in good weather.
+    pub fn new(hosts: u8, vnet: u32) -> Self {
+        let mut lab = Self::with(Setup {
+            hosts,
+            ..Setup::default()
+        });
+        lab.network(vnet);
+        lab
+    }
+
+    /// Hosts that know each other, with no network yet.
+    pub fn with(setup: Setup) -> Self {
+        let hosts = (0..setup.hosts).map(|n| Host::new(setup.workers, u64::from(n) + 1));
+        let mut lab = Self {
+            hosts: hosts.collect(),
+            now: Instant::START + Duration::from_secs(1),
+            flying: Vec::new(),
+            log: Vec::new(),
+            chance: Chance::new(setup.seed),
+            setup,
+            guests: 0,
+            before: Vec::new(),
+            lost_by_wire: 0,
+        };
+        for n in 0..lab.hosts.len() {
+            lab.hosts[n].plug("under", setup.mtu, setup.queues);
+            let underlay = UnderlayProgram {
+                name: name("under"),
+                endpoint: lab.address(n),
+                interface: interface("under"),
+            };
+            lab.put(n, Program::Underlay(underlay));
+            lab.tell_ways(n, setup.mtu);
+        }
+        lab.before = lab.counters();
+        lab
+    }
+
+    /// Says how all other hosts are reached from host `n`, with this MTU on the way.
+    pub fn tell_ways(&mut self, n: usize, mtu: u32) {
+        let others = (0..self.hosts.len()).filter(|other| *other != n);
+        let hops = others.map(|other| NextHop {
+            remote: self.address(other),
+            interface: interface("under"),
+            source: Mac(underlay_mac(n)),
+            destination: Mac(underlay_mac(other)),
+            mtu,
+        });
+        let hops = hops.collect();
+        self.hosts[n].next_hops(hops, self.now);
+    }
+
+    /// The endpoint of host `n`.
+    pub fn address(&self, n: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, 0, u8::try_from(n + 1).expect("few hosts"))
+    }
+
+    /// A network on every host, with a tunnel between each two.
+    pub fn network(&mut self, vnet: u32) {
+        for n in 0..self.hosts.len() {
+            let network = NetworkProgram {
+                name: name(&format!("net{vnet}")),
+                vnet: Vnet(vnet),
+                aging_s: 300,
+                mtu: None,
+            };
+            self.put(n, Program::Network(network));
+            for other in (0..self.hosts.len()).filter(|other| *other != n) {
+                self.put(n, tunnel(vnet, n, other, self.address(other)));
+            }
+        }
+        self.before = self.counters();
+    }
+
+    /// A new guest on host `host`, which speaks as itself only.
+    pub fn guest(&mut self, host: usize, vnet: u32) -> Guest {
+        self.guests += 1;
+        let mac = [2, 0, 0, 0, 0, self.guests];
+        self.guest_as(host, vnet, Speaks::As(Mac(mac)), mac)
+    }
+
+    /// A new guest on host `host`, with an address of its own choice.
+    pub fn guest_as(&mut self, host: usize, vnet: u32, speaks: Speaks, mac: [u8; 6]) -> Guest {
+        let number = self.hosts[host].counters(self.now).ports.len();
+        let port = format!("g{host}-{number}");
+        self.hosts[host].plug(&port, 1500, 1);
+        let program = PortProgram {
+            name: name(&port),
+            vnet: Vnet(vnet),
+            interface: interface(&port),
+            mac: speaks,
+        };
+        self.put(host, Program::Port(program));
+        self.before = self.counters();
+        Guest {
+            host,
+            name: port,
+            mac,
+            vnet,
+        }
+    }
+
+    /// Puts a program in force on host `n`.
+    ///
+    /// # Panics
+    ///
+    /// If it is refused.
+    pub fn put(&mut self, n: usize, program: Program) {
+        let id = program.id();
+        if let Err((field, why)) = self.hosts[n].put(program, self.now) {
+            panic!("{id} was refused: {field}: {why}");
+        }
+    }
+
+    /// Host `n`, and the time.
+    pub fn host(&mut self, n: usize) -> (&mut Host, Instant) {
+        (&mut self.hosts[n], self.now)
+    }
+
+    /// The guest sends a frame, and everything comes to rest.
+    pub fn send(&mut self, from: &Guest, frame: &[u8]) {
+        self.offer(from, frame);
+        self.settle();
+    }
+
+    /// The guest sends a frame; nothing else happens yet. False if its interface takes no more.
+    pub fn offer(&mut self, from: &Guest, frame: &[u8]) -> bool {
+        let ends = self.hosts[from.host].ends(&from.name);
+        ends.first().is_some_and(|end| end.inject(frame))
+    }
+
+    /// A packet arrives at host `n` from the underlay, and everything comes to rest.
+    pub fn arrive(&mut self, n: usize, packet: &[u8]) {
+        self.deliver(n, packet);
+        self.settle();
+    }
+
+    /// What the guest has received since this was last asked.
+    pub fn received(&mut self, guest: &Guest) -> Vec<Vec<u8>> {
+        let ends = self.hosts[guest.host].ends(&guest.name);
+        ends.iter()
+            .flat_map(io::memory::MemoryEnd::take_all)
+            .collect()
+    }
+
+    /// What was on the wire since this was last asked, one line a packet.
+    pub fn wire(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.log)
+    }
+
+    /// Packets the wire has lost.
+    pub fn lost_by_wire(&self) -> u64 {
+        self.lost_by_wire
+    }
+
+    /// Time passes, and nothing is sent.
+    pub fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        for host in &mut self.hosts {
+            host.tick(self.now);
+        }
+        self.settle();
+    }
+
+    /// The interface called `interface` of host `n` goes away.
+    pub fn unplug(&mut self, n: usize, interface: &str) {
+        self.hosts[n].unplug(interface);
+        self.wait(Duration::from_secs(1));
+    }
+
+    /// It is there again.
+    pub fn plug(&mut self, n: usize, interface: &str, mtu: u32) {
+        self.hosts[n].plug(interface, mtu, 1);
+        self.wait(Duration::from_secs(1));
+    }
+
+    /// One step: every worker takes a turn, unless it stalls, and the wire delivers.
+    pub fn step(&mut self) -> usize {
+        self.now = self.now + STEP;
+        let mut moved = 0;
+        for n in 0..self.hosts.len() {
+            for worker in 0..self.hosts[n].workers.len() {
+                if !self.chance.of_thousand(self.setup.weather.stalled) {
+                    moved += self.hosts[n].workers[worker].turn(self.now);
+                }
+            }
+            for end in self.hosts[n].ends("under") {
+                for packet in end.take_all() {
+                    self.fly(packet);
+                    moved += 1;
+                }
+            }
+        }
+        moved + self.land()
+    }
+
+    /// Lets everything come to rest.
+    ///
+    /// # Panics
+    ///
+    /// If it does not, if a ledger does not balance then, or if a frame buffer is missing.
+    pub fn settle(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..PATIENCE {
+            let moved = self.step();
+            quiet = if moved == 0 && self.flying.is_empty() {
+                quiet + 1
+            } else {
+                0
+            };
+            // Stalled workers look quiet; so many in a row do not happen.
+            if quiet > 4 + usize::from(self.setup.weather.stalled) / 8 {
+                return self.audit();
+            }
+        }
+        panic!("it did not come to rest in {PATIENCE} steps");
+    }
+
+    /// Every ledger balances, and every frame buffer is somewhere.
+    fn audit(&mut self) {
+        for (n, counters) in self.counters().into_iter().enumerate() {
+            let ports = counters
+                .ports
+                .iter()
+                .map(|(name, l)| (format!("port {name}"), l));
+            let vnets = counters
+                .vnets
+                .iter()
+                .map(|(vnet, l)| (format!("vnet {vnet}"), l));
+            for (name, ledger) in ports.chain(vnets) {
+                let missing = ledger.missing();
+                assert_eq!(missing, 0, "host {n}, {name} does not balance: {ledger:?}");
+            }
+            for (vnet, ledger) in &counters.vnets {
+                let (sent, out) = (ledger.sent, ledger.transmitted);
+                assert_eq!(sent, out, "host {n}, vnet {vnet}: what was sent has left");
+            }
+            for worker in &self.hosts[n].workers {
+                let missing = worker.missing_frames();
+                assert_eq!(missing, 0, "host {n}, {:?} lost frame buffers", worker.id());
+            }
+        }
+    }
+
+    /// Which counters moved since this was last asked, one line a ledger; bytes are left out.
+    pub fn moved(&mut self) -> Vec<String> {
+        let after = self.counters();
+        let before = core::mem::replace(&mut self.before, after.clone());
+        let mut lines = Vec::new();
+        for (n, (after, before)) in after.iter().zip(&before).enumerate() {
+            let ports = after.ports.iter().map(|(name, ledger)| {
+                let name_of = format!("h{n} {name}");
+                (name_of, ledger, before.ports.get(name))
+            });
+            let vnets = after.vnets.iter().map(|(vnet, ledger)| {
+                let name_of = format!("h{n} vnet {vnet}");
+                (name_of, ledger, before.vnets.get(vnet))
+            });
+            for (name, after, before) in ports.chain(vnets) {
+                let moved = difference(after, before.unwrap_or(&Ledger::default()));
+                if !moved.is_empty() {
+                    lines.push(format!("{name}: {moved}"));
+                }
+            }
+        }
+        lines
+    }
+
+    fn counters(&mut self) -> Vec<Counters> {
+        let now = self.now;
+        self.hosts
+            .iter_mut()
+            .map(|host| host.counters(now))
+            .collect()
+    }
+
+    /// A packet leaves a host.
+    fn fly(&mut self, bytes: Vec<u8>) {
+        self.log.push(line(&bytes));
+        let to = destination(&bytes);
+        let Some(to) = (0..self.hosts.len()).find(|n| Some(self.address(*n)) == to) else {
+            return;
+        };
+        let Weather {
+            lost, late, twice, ..
+        } = self.setup.weather;
+        if self.chance.of_thousand(lost) {
+            self.lost_by_wire += 1;
+            return;
+        }
+        if self.chance.of_thousand(twice) {
+            let arrives = self.now + STEP;
+            self.flying.push(Flying {
+                arrives,
+                to,
+                bytes: bytes.clone(),
+            });
+        }
+        let delay = if self.chance.of_thousand(late) { 10 } else { 1 };
+        let arrives = self.now + STEP * delay;
+        self.flying.push(Flying { arrives, to, bytes });
+    }
+
+    /// What has been long enough on the wire arrives.
+    fn land(&mut self) -> usize {
+        let now = self.now;
+        let mut landed = 0;
+        let mut flying = core::mem::take(&mut self.flying);
+        flying.retain(|packet| {
+            let arrives = packet.arrives <= now;
+            if arrives {
+                self.deliver(packet.to, &packet.bytes);
+                landed += 1;
+            }
+            !arrives
+        });
+        self.flying = flying;
+        landed
+    }
+
+    /// A packet arrives at host `n`: at the queue that its bytes choose, as a network card would.
+    fn deliver(&mut self, n: usize, packet: &[u8]) {
+        let ends = self.hosts[n].ends("under");
+        let hash = packet
+            .iter()
+            .skip(26)
+            .take(8)
+            .map(|b| usize::from(*b))
+            .sum::<usize>();
+        if let Some(end) = ends.get(hash % ends.len().max(1))
+            && !end.inject(packet)
+        {
+            self.lost_by_wire += 1;
+        }
+    }
+}
+
+/// The tunnel program of host `from` to host `to`.
+fn tunnel(vnet: u32, from: usize, to: usize, remote: Ipv4Addr) -> Program {
+    Program::Tunnel(TunnelProgram {
+        name: name(&format!("t{vnet}-{from}-{to}")),
+        vnet: Vnet(vnet),
+        remote,
+    })
+}
+
+fn name(text: &str) -> Name {
+    Name::try_from(text.to_owned()).expect("a lab's names are good")
+}
+
+fn interface(text: &str) -> Interface {
+    Interface::try_from(text.to_owned()).expect("a lab's interfaces are good")
+}
+
+fn underlay_mac(n: usize) -> [u8; 6] {
+    [2, 1, 0, 0, 0, u8::try_from(n + 1).expect("few hosts")]
+}
+
+/// Where a packet on the wire goes.
+fn destination(bytes: &[u8]) -> Option<Ipv4Addr> {
+    let (_, packet) = Ethernet::parse(bytes).ok()?;
+    let (ip, _) = Ipv4::parse(packet).ok()?;
+    Some(ip.destination())
+}
+
+/// A packet on the wire, in one line.
+fn line(bytes: &[u8]) -> String {
+    read(bytes).unwrap_or_else(|| format!("what is this? {bytes:02x?}"))
+}
+
+fn read(bytes: &[u8]) -> Option<String> {
+    let (_, packet) = Ethernet::parse(bytes).ok()?;
+    let (ip, payload) = Ipv4::parse(packet).ok()?;
+    let (gre, inner) = Gre::parse(payload).ok()?;
+    let (ethernet, _) = Ethernet::parse(inner).ok()?;
+    Some(format!(
+        "{} > {} gre key {} | eth {} > {}, {} bytes",
+        ip.source(),
+        ip.destination(),
+        gre.key()?,
+        short(ethernet.source()),
+        short(ethernet.destination()),
+        inner.len(),
+    ))
+}
+
+/// An address of a lab's guest as its last byte, any other whole.
+fn short(mac: [u8; 6]) -> String {
+    match mac {
+        [2, 0, 0, 0, 0, last] => format!("{last:02x}"),
+        [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => "all".to_owned(),
+        _ => Mac(mac).to_string(),
+    }
+}
+
+/// What moved between two ledgers, in words.
+fn difference(after: &Ledger, before: &Ledger) -> String {
+    let mut moved = Vec::new();
+    let mut note = |name: &str, after: u64, before: u64| {
+        if after != before {
+            moved.push(format!("{name} {}", after - before));
+        }
+    };
+    note("received", after.received, before.received);
+    note("copied", after.copied, before.copied);
+    note("sent", after.sent, before.sent);
+    note("answered", after.answered, before.answered);
+    note("transmitted", after.transmitted, before.transmitted);
+    let drops: BTreeMap<_, _> = after.dropped.iter().collect();
+    for (reason, count) in drops {
+        note(
+            reason,
+            *count,
+            before.dropped.get(reason).copied().unwrap_or(0),
+        );
+    }
+    moved.join(", ")
+}
