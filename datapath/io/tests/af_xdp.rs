@@ -256,6 +256,27 @@ fn an_interface_that_goes_down_and_up_goes_on() {
 }
 
 #[test]
+fn a_peer_that_is_down_costs_frames_and_no_buffers() {
+    let wire = Wire::new();
+    wire.here.inside(|| {
+        let mut pool = pool(1024);
+        let mut port = Port::open(&request(US, &pool, 1), &mut pool);
+        wire.there.ip(&["link", "set", PEER, "down"]);
+        for n in 0..1000 {
+            assert!(port.send(&mut pool, &numbered(n, 60)));
+            port.device.reclaim(&mut pool);
+        }
+        eventually("what was not carried comes home", || {
+            port.device.reclaim(&mut pool);
+            port.device.in_flight() == 0
+        });
+        assert_eq!(port.device.down(), None, "our end is up");
+        assert!(port.device.counts().busy > 0, "{:?}", port.device.counts());
+        port.close(&mut pool);
+    });
+}
+
+#[test]
 fn a_queue_is_opened_again_right_after_it_was_closed() {
     let wire = Wire::new();
     let peer = Raw::new(&wire.there, PEER);
@@ -314,17 +335,17 @@ fn what_cannot_be_opened_is_said_in_words() {
             ..request(US, &pool, 1)
         });
         assert!(matches!(error, OpenError::NoZeroCopy { .. }), "{error}");
-        let error = said(&OpenRequest {
-            rings: Rings {
-                fill: 1000,
-                ..RINGS
-            },
-            ..request(US, &pool, 1)
-        });
-        assert_eq!(
-            error.to_string(),
-            "1000 is no size for a ring: it must be a power of two"
-        );
+        for got in [0, 32, 1000] {
+            let rings = Rings { fill: got, ..RINGS };
+            let error = said(&OpenRequest {
+                rings,
+                ..request(US, &pool, 1)
+            });
+            assert_eq!(
+                error.to_string(),
+                format!("{got} is no size for a ring: it must be a power of two, and 64 at least")
+            );
+        }
     });
 }
 

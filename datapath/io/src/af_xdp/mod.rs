@@ -18,6 +18,8 @@ mod memory;
 mod open;
 mod ring;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub use memory::{Memory, MemoryError, Pages};
 pub use open::{BusyPoll, Note, OpenError, OpenRequest, Rings, Step};
@@ -138,7 +140,6 @@ pub struct AfXdp {
     memory: (usize, usize),
     borrower: Borrower,
     reserve: usize,
-    fill_size: u32,
     in_flight_max: u32,
     /// Frames handed to the kernel to be sent and not yet home.
     in_flight: u32,
@@ -236,10 +237,18 @@ impl AfXdp {
         if room < FILL_BATCH {
             return;
         }
-        let low = self.fill_size - room < FILL_LOW;
         let above = pool.free().saturating_sub(self.reserve);
-        let least = if low { FILL_LOW as usize } else { 0 };
-        let count = above.max(least).min(room as usize);
+        let mut count = above.min(room as usize);
+        if count < FILL_BATCH as usize {
+            // The pool is short. How much the kernel still has decides, so look at it now.
+            let pending = self.fill.pending();
+            if pending < FILL_LOW {
+                count = count.max((FILL_LOW - pending) as usize);
+            }
+        }
+        if count == 0 {
+            return;
+        }
         for _ in 0..count {
             let Some(frame) = pool.take() else { break };
             let address = pool.lend(frame, self.borrower);

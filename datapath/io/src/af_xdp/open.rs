@@ -13,7 +13,10 @@ use std::time::Instant;
 /// The most frames of one system call in copy mode, if the kernel lets us say so.
 const SEND_BUDGET: u32 = 256;
 
-/// Entries of a socket's rings, each a power of two.
+/// The fewest entries of a ring: as many as are kept in the fill ring even from the reserve.
+const RING_MIN: u32 = super::FILL_LOW;
+
+/// Entries of a socket's rings, each a power of two and at least 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rings {
     /// Frames the kernel has received and we have not yet taken.
@@ -125,8 +128,8 @@ pub enum OpenError {
         /// How much was to be registered.
         bytes: usize,
     },
-    /// A ring's size is not a power of two, or 0.
-    #[error("{got} is no size for a ring: it must be a power of two")]
+    /// A ring's size is not a power of two, or too small.
+    #[error("{got} is no size for a ring: it must be a power of two, and {RING_MIN} at least")]
     RingSize {
         /// What was asked for.
         got: u32,
@@ -241,7 +244,10 @@ impl OpenRequest<'_> {
             self.rings.fill,
             self.rings.completion,
         ];
-        if let Some(got) = rings.into_iter().find(|size| !size.is_power_of_two()) {
+        if let Some(got) = rings
+            .into_iter()
+            .find(|size| !size.is_power_of_two() || *size < RING_MIN)
+        {
             return Err(OpenError::RingSize { got });
         }
         let index = interface::index(self.interface).ok_or_else(|| OpenError::NoInterface {
@@ -283,7 +289,6 @@ impl OpenRequest<'_> {
             memory: (base, bytes),
             borrower: self.borrower,
             reserve: self.reserve,
-            fill_size: self.rings.fill,
             in_flight_max: self.rings.completion,
             in_flight: 0,
             in_chain: false,

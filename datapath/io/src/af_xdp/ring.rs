@@ -166,6 +166,13 @@ impl<T: Entry> Producer<T> {
         self.shared.size()
     }
 
+    /// Asks to be woken, as a kernel does.
+    #[cfg(test)]
+    pub(crate) fn ask_for_wakeup(&self) {
+        let flags = self.shared.word(self.shared.offsets.flags);
+        flags.store(libc::XDP_RING_NEED_WAKEUP, Ordering::Relaxed);
+    }
+
     /// How many entries may be put now. Looks at the other side only if there are fewer than
     /// `wanted` by what is known.
     #[inline]
@@ -268,12 +275,14 @@ impl<T: Entry> Consumer<T> {
     }
 }
 
+/// Rings that no kernel knows, for tests: both ends are ours.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod unowned {
+    use super::{Consumer, Entry, Offsets, Producer, Shared};
+    use core::sync::atomic::Ordering;
     use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
-    const OFFSETS: Offsets = Offsets {
+    pub(crate) const OFFSETS: Offsets = Offsets {
         producer: 0,
         consumer: 64,
         flags: 128,
@@ -281,17 +290,16 @@ mod tests {
     };
 
     /// Both ends of one ring of `size`, whose counters start at `start`.
-    fn ring(size: u32, start: u32) -> (Producer<u64>, Consumer<u64>) {
+    pub(crate) fn ring<T: Entry>(size: u32, start: u32) -> (Producer<T>, Consumer<T>) {
         // SAFETY: the name is a C string; a new descriptor is nobody else's.
         let memory = unsafe {
             let fd = libc::memfd_create(c"gh-ring".as_ptr(), libc::MFD_CLOEXEC);
-            assert!(fd >= 0);
+            assert!(fd >= 0, "{}", std::io::Error::last_os_error());
             OwnedFd::from_raw_fd(fd)
         };
-        std::fs::File::from(memory.try_clone().unwrap())
-            .set_len(1 << 20)
-            .unwrap();
-        let shared = Shared::<u64>::new(memory.as_fd(), 0, OFFSETS, size).unwrap();
+        let file = std::fs::File::from(memory.try_clone().unwrap());
+        file.set_len(1 << 20).unwrap();
+        let shared = Shared::<T>::new(memory.as_fd(), 0, OFFSETS, size).unwrap();
         shared.producer().store(start, Ordering::Relaxed);
         shared.consumer().store(start, Ordering::Relaxed);
         (
@@ -299,10 +307,17 @@ mod tests {
             Consumer::map(memory.as_fd(), 0, OFFSETS, size).unwrap(),
         )
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unowned::{OFFSETS, ring};
+    use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn what_was_put_is_taken_in_order_across_the_end_of_the_counters() {
-        let (mut producer, mut consumer) = ring(8, u32::MAX - 20);
+        let (mut producer, mut consumer) = ring::<u64>(8, u32::MAX - 20);
         let mut next = (0u64, 0u64);
         for step in 0..100u32 {
             let put = producer.room(u32::MAX).min(1 + step % 5);
@@ -323,7 +338,7 @@ mod tests {
 
     #[test]
     fn nothing_is_there_before_it_was_submitted_nor_free_before_it_was_released() {
-        let (mut producer, mut consumer) = ring(4, 0);
+        let (mut producer, mut consumer) = ring::<u64>(4, 0);
         for entry in 0..4 {
             producer.put(entry);
         }
@@ -339,7 +354,7 @@ mod tests {
     #[test]
     fn two_threads_lose_and_repeat_nothing() {
         const COUNT: u64 = 200_000;
-        let (mut producer, mut consumer) = ring(64, u32::MAX - 1000);
+        let (mut producer, mut consumer) = ring::<u64>(64, u32::MAX - 1000);
         let putting = std::thread::spawn(move || {
             let mut next = 0;
             while next < COUNT {
