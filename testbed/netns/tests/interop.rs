@@ -102,7 +102,7 @@ fn a_wrong_key_is_delivered_nowhere_and_counted() {
     theirs.tunnel("br2", VNET + 1, h1.address()).unwrap();
 
     let before = a.counter("eth0", "rx_packets").unwrap();
-    let counted = || ours.dropped("port under", "unknown_key").unwrap();
+    let counted = || ours.dropped("port underlay under", "unknown_key").unwrap();
     until("frames with an unknown key are counted", LIMIT, || {
         let seen = ping(&stranger, a.address(), 1, FAST).unwrap();
         assert_eq!(seen.received, 0);
