@@ -54,6 +54,12 @@ impl Frame {
         self.chunk
     }
 
+    /// Leaves its chunk where it is, for ever: its pool cannot be reached any more. The pool's
+    /// memory is then not freed.
+    pub fn abandon(self) {
+        core::mem::forget(self);
+    }
+
     /// Empties it, with [`HEADROOM`] in front.
     #[allow(clippy::cast_possible_truncation)] // HEADROOM is 256
     pub fn clear(&mut self) {

@@ -66,6 +66,11 @@ impl FramePool {
         Some(frame)
     }
 
+    /// Whether the frame is one of its own.
+    pub fn owns(&self, frame: &Frame) -> bool {
+        self.index(frame.chunk()).is_some()
+    }
+
     /// Takes a frame back.
     ///
     /// # Panics

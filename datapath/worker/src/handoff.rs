@@ -129,15 +129,23 @@ impl HandOff {
         }
     }
 
-    /// Takes home what can be reached: what the other worker handed us and we did not take.
-    pub fn close(&mut self, pool: &mut FramePool) {
-        while let Some(handed) = self.take() {
-            pool.give(handed.frame);
-        }
+    /// Takes out every frame that can be reached from here, ours and the other worker's.
+    pub fn drain(&mut self) -> Vec<Frame> {
+        let filled = core::iter::from_fn(|| self.filled_from.pop().ok());
+        let mut frames: Vec<Frame> = filled.map(|handed| handed.frame).collect();
+        frames.extend(core::iter::from_fn(|| self.empty_from.pop().ok()));
+        frames
     }
 
     /// Our frames that are with the other worker, or on their way back.
     pub fn posted(&self) -> usize {
         self.posted
+    }
+}
+
+/// What nobody took home in good order ([`retire`](crate::retire)) is left where it is.
+impl Drop for HandOff {
+    fn drop(&mut self) {
+        self.drain().into_iter().for_each(Frame::abandon);
     }
 }

@@ -30,4 +30,4 @@ pub use attach::{Attachment, MAX_QUEUES, Opener, PortRequest, QueueDevice, Takes
 pub use handoff::{HandOff, hand_offs};
 pub use mail::{Gauges, Letter, Mail, MailEnds, mail_ends};
 pub use supervisor::Supervisor;
-pub use turn::{Parts, Polled, Worker};
+pub use turn::{Parts, Polled, Worker, retire};

@@ -132,12 +132,15 @@ fn main() -> anyhow::Result<()> {
     // The steering programs go first, while their sockets are still there.
     drop(supervisor);
     stop.store(true, core::sync::atomic::Ordering::Relaxed);
+    let mut retired = Vec::new();
     for thread in threads {
         meanwhile(&bells);
-        if thread.join().is_err() {
+        let Ok(worker) = thread.join() else {
             bail!("a worker has panicked; its last words are above");
-        }
+        };
+        retired.push(worker);
     }
+    worker::retire(retired);
     eprintln!("greyhound-datapath: stopped");
     Ok(())
 }

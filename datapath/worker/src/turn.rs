@@ -446,14 +446,24 @@ impl Worker {
     }
 }
 
-/// Frames still in queues of ours go home, so that the pool can give its memory back.
+/// Frames that wait go home, so that the pool can give its memory back.
 impl Drop for Worker {
     fn drop(&mut self) {
         for polled in &mut self.devices {
             polled.outbox.clear(&mut self.pool, &self.counters);
         }
-        for hand_off in &mut self.hand_offs {
-            hand_off.close(&mut self.pool);
+    }
+}
+
+/// Ends workers that have taken their last turn: every frame that lies between two of them goes
+/// home first.
+pub fn retire(mut workers: Vec<Worker>) {
+    let between = workers.iter_mut().flat_map(|worker| &mut worker.hand_offs);
+    let frames: Vec<_> = between.flat_map(HandOff::drain).collect();
+    for frame in frames {
+        match workers.iter_mut().find(|worker| worker.pool.owns(&frame)) {
+            Some(owner) => owner.pool.give(frame),
+            None => frame.abandon(),
         }
     }
 }

@@ -89,6 +89,11 @@ impl Host {
         }
     }
 
+    /// One worker takes one turn, and the others none.
+    pub fn turn(&mut self, worker: usize, now: Instant) -> usize {
+        self.workers[worker].turn(now)
+    }
+
     /// Asks the supervisor, as an agent would.
     pub fn ask(&mut self, request: Request, now: Instant) -> Answer {
         let Self {
@@ -199,6 +204,12 @@ impl Host {
         self.interfaces
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        worker::retire(core::mem::take(&mut self.workers));
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Guest {
     pub mac: [u8; 6],
     /// Its network.
     pub vnet: u32,
+    /// Whose address it may speak in.
+    pub speaks: Speaks,
 }
 
 /// A packet on the wire.
@@ -97,6 +99,7 @@ pub struct Lab {
     chance: Chance,
     setup: Setup,
     guests: u8,
+    ports: Vec<usize>,
     before: Vec<Counters>,
     lost_by_wire: u64,
 }
@@ -123,6 +126,7 @@ impl Lab {
             chance: Chance::new(setup.seed),
             setup,
             guests: 0,
+            ports: vec![0; usize::from(setup.hosts)],
             before: Vec::new(),
             lost_by_wire: 0,
         };
@@ -185,23 +189,30 @@ impl Lab {
 
     /// A new guest on host `host`, with an address of its own choice.
     pub fn guest_as(&mut self, host: usize, vnet: u32, speaks: Speaks, mac: [u8; 6]) -> Guest {
-        let number = self.hosts[host].counters(self.now).ports.len();
-        let port = format!("g{host}-{number}");
+        self.ports[host] += 1;
+        let port = format!("g{host}-{}", self.ports[host]);
         self.hosts[host].plug(&port, 1500, 1);
-        let program = PortProgram {
-            name: name(&port),
-            vnet: Vnet(vnet),
-            interface: interface(&port),
-            mac: speaks,
-        };
-        self.put(host, Program::Port(program));
-        self.before = self.counters();
-        Guest {
+        let guest = Guest {
             host,
             name: port,
             mac,
             vnet,
-        }
+            speaks,
+        };
+        self.port_again(&guest);
+        self.before = self.counters();
+        guest
+    }
+
+    /// The guest's port program is put in force, again if it was withdrawn.
+    pub fn port_again(&mut self, guest: &Guest) {
+        let program = PortProgram {
+            name: name(&guest.name),
+            vnet: Vnet(guest.vnet),
+            interface: interface(&guest.name),
+            mac: guest.speaks,
+        };
+        self.put(guest.host, Program::Port(program));
     }
 
     /// Puts a program in force on host `n`.
@@ -237,6 +248,16 @@ impl Lab {
     pub fn arrive(&mut self, n: usize, packet: &[u8]) {
         self.deliver(n, packet);
         self.settle();
+    }
+
+    /// A packet arrives at host `n` from the underlay; nothing else happens yet.
+    pub fn arrive_quietly(&mut self, n: usize, packet: &[u8]) {
+        self.deliver(n, packet);
+    }
+
+    /// How many hosts there are.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
     }
 
     /// What the guest has received since this was last asked.
