@@ -77,6 +77,18 @@ struct Watched {
     asked: Option<Instant>,
 }
 
+impl Watched {
+    /// Of a neighbour that was forgotten the kernel is asked at once; else when it is due.
+    fn again(before: Option<Self>, neighbour: Option<Neighbour>) -> Self {
+        let forgotten = neighbour.is_none() && before.is_some_and(|b| b.neighbour.is_some());
+        let asked = before.and_then(|before| before.asked);
+        Self {
+            neighbour,
+            asked: asked.filter(|_| !forgotten),
+        }
+    }
+}
+
 impl Follower {
     /// Opens the sockets. The waker ends a wait early: to be rung when something new is wanted.
     ///
@@ -178,10 +190,9 @@ impl Follower {
                 let watched = match neighbours.entry((interface, address)) {
                     Entry::Occupied(known) => *known.get(),
                     Entry::Vacant(place) => {
-                        let before = self.neighbours.get(place.key());
-                        let asked = before.and_then(|watched| watched.asked);
+                        let before = self.neighbours.get(place.key()).copied();
                         let neighbour = self.kernel.neighbour(interface, address)?;
-                        *place.insert(Watched { neighbour, asked })
+                        *place.insert(Watched::again(before, neighbour))
                     }
                 };
                 facts.neighbour = watched.neighbour;

@@ -151,7 +151,9 @@ fn unwanted(reply: Reply, documents: Option<&Documents>) -> anyhow::Result<ExitC
     match reply {
         Reply::Refused { field, id, why } => {
             let mut place = documents.map_or(field.clone(), |documents| documents.place(&field));
-            if let Some(id) = id {
+            if let Some(id) = id.map(|id| id.to_string())
+                && !why.starts_with(&id)
+            {
                 let colon = if place.is_empty() { "" } else { ": " };
                 place = format!("{place}{colon}{id}");
             }

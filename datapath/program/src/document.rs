@@ -96,9 +96,14 @@ fn program(
 ) -> Result<(Option<Epoch>, Program), ProgramError> {
     let version: u64 = required(at, &mut object, "version")?;
     if version != u64::from(VERSION) {
-        return Err(ProgramError::Version {
+        let error = ProgramError::Version {
             got: version,
             have: VERSION,
+        };
+        return Err(if at.is_empty() {
+            error
+        } else {
+            unreadable(join(at, "version"), &error) // the variant alone cannot say which program
         });
     }
     let epoch = if object.contains_key("epoch") {

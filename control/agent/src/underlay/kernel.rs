@@ -159,14 +159,15 @@ impl Kernel {
             Ok(route) => return Ok(Ok(route)),
             Err(number) => number,
         };
+        // To a source that is not ours the kernel says what it says to a destination without a
+        // route, or, before Linux 6, to a blackhole.
+        if !matches!(self.route_from(None, endpoint)?, Ok(route) if route.local) {
+            return Ok(Err(NoRoute::NotOurs));
+        }
         Ok(Err(match number {
             ENETUNREACH | EHOSTUNREACH | ESRCH => NoRoute::Unreachable,
             EACCES => NoRoute::Prohibited,
-            // The kernel says this both to a blackhole and to a source that is not ours.
-            EINVAL => match self.route_from(None, endpoint)? {
-                Ok(route) if route.local => NoRoute::Blackhole,
-                _ => NoRoute::NotOurs,
-            },
+            EINVAL => NoRoute::Blackhole,
             number => NoRoute::Errno(number),
         }))
     }

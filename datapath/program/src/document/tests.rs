@@ -122,6 +122,12 @@ fn another_version_is_refused_as_such() {
         read(PORT.replace("\"version\":1", "\"version\":2").as_bytes()),
         Err(ProgramError::Version { got: 2, have: 1 })
     );
+    let (field, why) = refused(&format!(
+        "[{PORT},{}]",
+        PORT.replace("\"version\":1", "\"version\":2")
+    ));
+    assert_eq!(field, "[1].version");
+    assert_eq!(why, "version 2 is not spoken here; this is version 1");
 }
 
 #[test]
