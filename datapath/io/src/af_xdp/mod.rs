@@ -25,6 +25,7 @@ pub use memory::{Memory, MemoryError, Pages};
 pub use open::{BusyPoll, Note, OpenError, OpenRequest, Rings, Step};
 
 use crate::Device;
+use core::time::Duration;
 use frame::{Borrower, Burst, Frame, FramePool};
 use ring::{Consumer, Producer};
 use socket::Socket;
@@ -128,8 +129,8 @@ pub struct Statistics {
 /// - Shape: four rings shared with the kernel, and one socket.
 /// - Bound: the rings. A full send ring leaves frames with the caller.
 /// - Memory: one pool's, all of it registered; to use it with another pool is a bug, and panics.
-/// - Order of ending: first the [`Steer`](crate::Steer) of the interface, then the sockets, then
-///   [`FramePool::reclaim_all`].
+/// - Order of ending: first the [`Steer`](crate::Steer) of the interface, then the sockets; then,
+///   for zero-copy after [`LINGER`](Self::LINGER), [`FramePool::reclaim_all`].
 #[derive(Debug)]
 pub struct AfXdp {
     rx: Consumer<libc::xdp_desc>,
@@ -140,6 +141,8 @@ pub struct AfXdp {
     memory: (usize, usize),
     borrower: Borrower,
     reserve: usize,
+    /// Entries of the fill ring that stay empty: those above our share of the frames.
+    unshared: u32,
     in_flight_max: u32,
     /// Frames handed to the kernel to be sent and not yet home.
     in_flight: u32,
@@ -153,6 +156,11 @@ pub struct AfXdp {
 }
 
 impl AfXdp {
+    /// How long after a zero-copy socket was closed its frames are still the kernel's. It lets go
+    /// of a queue 16 to 40 ms after the close, and a NIC receives into them until then. In copy
+    /// mode nothing is written after the close.
+    pub const LINGER: Duration = Duration::from_millis(200);
+
     /// Opens a socket. May wait as long as the request's `patience`: not for a worker's thread.
     ///
     /// # Errors
@@ -233,7 +241,8 @@ impl AfXdp {
     /// Gives the kernel frames to receive into.
     #[inline]
     fn refill(&mut self, pool: &mut FramePool) {
-        let room = self.fill.room(FILL_BATCH);
+        let room = self.fill.room(self.unshared + FILL_BATCH);
+        let room = room.saturating_sub(self.unshared);
         if room < FILL_BATCH {
             return;
         }
@@ -427,6 +436,13 @@ impl Device for AfXdp {
         if self.down.is_none() && self.tx.pending() > 0 {
             self.kick_until_sent();
         }
+    }
+
+    /// At least [`FILL_LOW`], and at most what the fill ring holds.
+    fn share(&mut self, frames: usize) {
+        let size = self.fill.size();
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        self.unshared = size - frames.clamp(FILL_LOW.min(size), size);
     }
 
     fn descriptor(&self) -> Option<i32> {

@@ -289,6 +289,7 @@ impl OpenRequest<'_> {
             memory: (base, bytes),
             borrower: self.borrower,
             reserve: self.reserve,
+            unshared: 0,
             in_flight_max: self.rings.completion,
             in_flight: 0,
             in_chain: false,

@@ -161,7 +161,6 @@ impl<T: Entry> Producer<T> {
     }
 
     /// How many entries it has.
-    #[cfg(test)]
     pub(crate) fn size(&self) -> u32 {
         self.shared.size()
     }

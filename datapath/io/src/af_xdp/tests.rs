@@ -31,6 +31,7 @@ fn device(pool: &FramePool) -> (AfXdp, Kernel) {
         memory: (base.as_ptr().addr(), bytes),
         borrower: Borrower::new(3),
         reserve: RESERVE,
+        unshared: 0,
         in_flight_max: SIZE,
         in_flight: 0,
         in_chain: false,
@@ -226,6 +227,28 @@ fn the_fill_ring_is_filled_to_the_reserve_and_when_low_from_the_reserve_too() {
     assert!(kernel.take_fill().is_some());
     pool.reclaim_all(device.borrower());
     assert_eq!(pool.free(), 200);
+}
+
+#[test]
+fn a_device_keeps_to_its_share_of_the_frames() {
+    let mut pool = FramePool::new(Region::heap(1024));
+    let (mut device, mut kernel) = device(&pool);
+    device.share(100);
+    device.reclaim(&mut pool);
+    assert_eq!(pool.lent(), 100);
+    let taken: Vec<_> = (0..70).map(|_| kernel.take_fill().unwrap()).collect();
+    device.reclaim(&mut pool);
+    assert_eq!(pool.lent(), 170, "30 were left, and 70 more are asked for");
+
+    device.share(0);
+    device.reclaim(&mut pool);
+    assert_eq!(pool.lent(), 170, "what lies there stays there");
+    while kernel.take_fill().is_some() {}
+    device.reclaim(&mut pool);
+    assert_eq!(pool.lent(), 170 + FILL_LOW as usize, "it never runs dry");
+    assert_eq!(taken.len(), 70);
+    pool.reclaim_all(device.borrower());
+    assert_eq!(pool.free(), 1024);
 }
 
 #[test]
