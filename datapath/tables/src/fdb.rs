@@ -3,7 +3,8 @@
 //! [`Fdb::learn`] on every frame that comes in, [`Fdb::lookup`] on every frame that goes on. Both
 //! read memory that is mostly in no cache, so both come in two halves: [`Fdb::place`] only
 //! computes, [`Fdb::touch`] asks for the memory, and [`Fdb::learn_at`] and [`Fdb::lookup_at`] find
-//! it there. Touch a whole batch before the first lookup.
+//! it there. Compute a whole batch's places, then touch them all, then look up: in three loops, of
+//! which the middle one is short enough for the core to have all its loads under way at once.
 
 mod bucket;
 mod station;
@@ -53,6 +54,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// What a batch starts with, and nobody reads: it fits every table.
+    const NOWHERE: Self = Self {
+        station: Station::NOBODY,
+        first: 0,
+        second: 0,
+    };
+
     /// The station that is sought there.
     #[inline]
     pub fn station(&self) -> Station {
@@ -161,14 +169,18 @@ impl Fdb {
     /// the shorter of the two slices has.
     pub fn lookup_batch(&self, now: Instant, stations: &[Station], found: &mut [Option<Location>]) {
         for (stations, found) in stations.chunks(BATCH).zip(found.chunks_mut(BATCH)) {
-            let mut places = [None; BATCH];
+            // Three loops, not one: the loads of the second are all under way before the third
+            // waits for any.
+            let mut places = [Place::NOWHERE; BATCH];
             for (place, station) in places.iter_mut().zip(stations) {
-                let at = self.place(*station);
-                self.touch(&at);
-                *place = Some(at);
+                *place = self.place(*station);
             }
-            for (found, place) in found.iter_mut().zip(&places) {
-                *found = place.as_ref().and_then(|at| self.lookup_at(now, at));
+            let places = &places[..stations.len()];
+            for place in places {
+                self.touch(place);
+            }
+            for (found, place) in found.iter_mut().zip(places) {
+                *found = self.lookup_at(now, place);
             }
         }
     }

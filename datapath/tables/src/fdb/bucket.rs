@@ -29,8 +29,14 @@ impl Bucket {
     /// station whose bits are all zero; it is not alive.
     #[inline]
     pub(super) fn find(&self, station: Station) -> Option<usize> {
+        // All ways are compared and one branch taken: which way it is cannot be predicted.
         let (low, high) = station.words();
-        (0..WAYS).find(|way| self.low[*way] == low && self.high[*way] == high)
+        let mut hits = 0u32;
+        for way in 0..WAYS {
+            let differs = (self.low[way] ^ low) | u64::from(self.high[way] ^ high);
+            hits |= u32::from(differs == 0) << way;
+        }
+        (hits != 0).then_some(hits.trailing_zeros() as usize)
     }
 
     /// A way that a newcomer may have.

@@ -13,6 +13,9 @@ pub struct Station {
 }
 
 impl Station {
+    /// Address zero in vnet 0.
+    pub(super) const NOBODY: Self = Self { low: 0, high: 0 };
+
     /// The station `mac` in `vnet`.
     #[inline]
     pub fn new(vnet: Vnet, mac: MacAddr) -> Self {
