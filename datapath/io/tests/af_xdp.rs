@@ -256,6 +256,68 @@ fn an_interface_that_goes_down_and_up_goes_on() {
 }
 
 #[test]
+fn one_call_sends_a_burst_of_any_size() {
+    let wire = Wire::new();
+    wire.here.inside(|| {
+        let mut pool = pool(4096);
+        let usual = OpenRequest::new(US, 0, pool.memory(), Borrower::new(1));
+        let rings = Rings {
+            fill: 64,
+            ..usual.rings
+        };
+        let mut port = Port::open(&OpenRequest { rings, ..usual }, &mut pool);
+        let mut burst = Burst::new(2048);
+        while burst.room() > 0 {
+            let mut frame = pool.take().unwrap();
+            frame.fill(&numbered(1, 60)).unwrap();
+            burst.push(frame).unwrap();
+        }
+        port.device.send(&mut pool, &mut burst);
+        assert_eq!(burst.len(), 0);
+        assert_eq!(port.device.counts().left, 0, "{:?}", port.device.counts());
+        let kicks = port.device.counts().kicks;
+        eventually("all of them come home", || {
+            port.device.reclaim(&mut pool);
+            port.device.in_flight() == 0
+        });
+        assert_eq!(
+            port.device.counts().kicks,
+            kicks,
+            "none waited for another kick"
+        );
+        port.close(&mut pool);
+    });
+}
+
+#[test]
+fn the_descriptor_wakes_a_sleeper_when_a_frame_is_there() {
+    let wire = Wire::new();
+    let peer = Raw::new(&wire.there, PEER);
+    wire.here.inside(|| {
+        let mut pool = pool(1024);
+        let mut port = Port::open(&request(US, &pool, 1), &mut pool);
+        assert!(!readable(&port.device, 0), "nothing is there");
+        assert!(peer.send(&numbered(1, 60)));
+        assert!(readable(&port.device, 10_000));
+        assert_eq!(port.receive(&mut pool), Some(numbered(1, 60)));
+        assert!(!readable(&port.device, 0), "it was taken");
+        port.close(&mut pool);
+    });
+}
+
+/// Whether there is something to receive, within so many milliseconds.
+fn readable(device: &AfXdp, within: i32) -> bool {
+    let mut descriptor = libc::pollfd {
+        fd: device.descriptor().unwrap(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one descriptor is read and written, and it is there.
+    let ready = unsafe { libc::poll(&raw mut descriptor, 1, within) };
+    ready == 1 && descriptor.revents & libc::POLLIN != 0
+}
+
+#[test]
 fn a_peer_that_is_down_costs_frames_and_no_buffers() {
     let wire = Wire::new();
     wire.here.inside(|| {
