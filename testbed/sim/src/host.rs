@@ -200,6 +200,15 @@ impl Host {
             .map_or_else(Vec::new, |interface| interface.ends.clone())
     }
 
+    /// Throws away what the host has sent, on every interface. Nothing is allocated or freed.
+    pub fn discard(&self) {
+        for interface in self.interfaces().values() {
+            for end in &interface.ends {
+                end.discard();
+            }
+        }
+    }
+
     fn interfaces(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Interface>> {
         self.interfaces
             .lock()
