@@ -118,6 +118,10 @@ impl<D: Device> Device for Faulty<D> {
         self.device.wake();
     }
 
+    fn share(&mut self, frames: usize) {
+        self.device.share(frames);
+    }
+
     fn descriptor(&self) -> Option<i32> {
         self.device.descriptor()
     }

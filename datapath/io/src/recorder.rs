@@ -91,6 +91,10 @@ impl<D: Device, W: Write + Send> Device for Recorder<D, W> {
         self.device.wake();
     }
 
+    fn share(&mut self, frames: usize) {
+        self.device.share(frames);
+    }
+
     fn descriptor(&self) -> Option<i32> {
         self.device.descriptor()
     }
