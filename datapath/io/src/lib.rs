@@ -20,7 +20,7 @@ mod recorder;
 mod steer;
 
 pub use af_xdp::{
-    AfXdp, BusyPoll, Counts, Down, Memory, MemoryError, Note, OpenError, OpenRequest, Pages, Rings,
+    AfXdp, BusyPoll, Counts, Down, Memory, MemoryError, Meter, Note, OpenError, OpenRequest, Pages, Rings,
     SocketMode, Statistics, Step,
 };
 pub use attached::Attached;

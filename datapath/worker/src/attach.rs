@@ -70,6 +70,12 @@ pub trait Attachment {
     /// What an operator should know of it.
     fn notes(&self) -> Vec<String>;
 
+    /// Frames that were lost between the interface and its devices since they were opened, by
+    /// name: they are in no ledger, since no worker ever saw them.
+    fn lost(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// Looks again at the interface: `Err` with the reason, for people, when it is gone or is not
     /// the one that was taken any more.
     ///

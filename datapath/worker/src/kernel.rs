@@ -3,7 +3,7 @@
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, QueueDevice, Takes};
 use core::ptr::NonNull;
 use frame::Borrower;
-use io::{AfXdp, BusyPoll, Facts, OpenRequest, Preference, Rings, Steer, Take};
+use io::{AfXdp, BusyPoll, Facts, Meter, OpenRequest, Preference, Rings, Steer, Take};
 use switch::PortFacts;
 
 /// How interfaces are taken.
@@ -30,10 +30,12 @@ impl Opener for Kernel {
         }
         let mut steer = Steer::attach(name, self.preference).map_err(|error| error.to_string())?;
         let mut devices = Vec::new();
+        let mut meters = Vec::new();
         let mut notes = Vec::new();
         for queue in 0..queues {
-            let device = self.queue(request, &mut steer, queue, &mut notes)?;
+            let (device, meter) = self.queue(request, &mut steer, queue, &mut notes)?;
             devices.push(device);
+            meters.push(meter);
         }
         notes.dedup();
         let known = PortFacts {
@@ -46,6 +48,7 @@ impl Opener for Kernel {
             steer,
             takes,
             devices,
+            meters,
             notes,
             facts,
             known,
@@ -62,7 +65,7 @@ impl Kernel {
         steer: &mut Steer,
         queue: u32,
         notes: &mut Vec<String>,
-    ) -> Result<QueueDevice, String> {
+    ) -> Result<(QueueDevice, Meter), String> {
         let worker = request.takes.worker(queue, self.workers);
         let memory = request.memory.get(usize::from(worker.0)).copied();
         let (base, bytes) = memory.ok_or("no such worker")?;
@@ -85,19 +88,21 @@ impl Kernel {
         steer
             .socket(queue, descriptor)
             .map_err(|error| error.to_string())?;
+        let meter = socket.meter().map_err(|error| error.to_string())?;
         let said = socket
             .notes()
             .iter()
             .map(|note| format!("queue {queue}: {note}"));
         notes.extend(said);
         let mode = socket.mode().to_string();
-        Ok(QueueDevice {
+        let device = QueueDevice {
             queue,
             worker,
             borrower,
             device: Box::new(socket),
             mode,
-        })
+        };
+        Ok((device, meter))
     }
 }
 
@@ -107,6 +112,7 @@ struct Taken {
     steer: Steer,
     takes: Takes,
     devices: Vec<QueueDevice>,
+    meters: Vec<Meter>,
     notes: Vec<String>,
     facts: Facts,
     known: PortFacts,
@@ -141,6 +147,23 @@ impl Attachment for Taken {
             ));
         }
         notes
+    }
+
+    fn lost(&self) -> Vec<(&'static str, u64)> {
+        let read = self.meters.iter().filter_map(|meter| meter.read().ok());
+        let mut lost = vec![
+            ("kernel_receive_dropped", 0),
+            ("kernel_receive_ring_full", 0),
+            ("kernel_fill_ring_empty", 0),
+            ("kernel_send_refused", 0),
+        ];
+        for counted in read {
+            lost[0].1 += counted.receive_dropped;
+            lost[1].1 += counted.receive_ring_full;
+            lost[2].1 += counted.fill_ring_empty;
+            lost[3].1 += counted.send_invalid;
+        }
+        lost
     }
 
     fn look(&mut self) -> Result<PortFacts, String> {

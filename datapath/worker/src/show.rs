@@ -50,6 +50,9 @@ impl Supervisor {
         };
         let mut notes = held.map_or_else(Vec::new, |held| held.attachment.notes());
         if let Some(held) = held {
+            let lost = held.attachment.lost();
+            let lost = lost.iter().filter(|(_, count)| *count > 0);
+            notes.extend(lost.map(|(name, count)| format!("{name}: {count}")));
             let completed = self.sum(
                 |counters| &counters.ports,
                 held.slot,
@@ -209,6 +212,9 @@ impl Supervisor {
             .map(|post| post.gauges.frames_waiting.load(Relaxed) as u64);
         datapath.insert("frames_waiting".to_owned(), waiting.sum());
         datapath.insert("frames_lost".to_owned(), frame::lost());
+        for (name, count) in self.held.values().flat_map(|held| held.attachment.lost()) {
+            *datapath.entry(name.to_owned()).or_default() += count;
+        }
         for (name, cell) in [
             ("learned", Cell::Learned),
             ("moved", Cell::Moved),

@@ -124,6 +124,33 @@ pub struct Statistics {
     pub send_ring_empty: u64,
 }
 
+/// Reads what the kernel counts for a socket that somebody else uses.
+#[derive(Debug)]
+pub struct Meter(Socket);
+
+impl Meter {
+    /// What the kernel has counted: one system call.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, if the socket is no more.
+    pub fn read(&self) -> io::Result<Statistics> {
+        statistics(&self.0)
+    }
+}
+
+fn statistics(socket: &Socket) -> io::Result<Statistics> {
+    let kernel = socket.statistics()?;
+    Ok(Statistics {
+        receive_dropped: kernel.rx_dropped,
+        receive_ring_full: kernel.rx_ring_full,
+        fill_ring_empty: kernel.rx_fill_ring_empty_descs,
+        fill_invalid: kernel.rx_invalid_descs,
+        send_invalid: kernel.tx_invalid_descs,
+        send_ring_empty: kernel.tx_ring_empty_descs,
+    })
+}
+
 /// One queue of a kernel interface.
 ///
 /// - Shape: four rings shared with the kernel, and one socket.
@@ -207,15 +234,17 @@ impl AfXdp {
     ///
     /// What the kernel says, if the socket is no more.
     pub fn statistics(&self) -> io::Result<Statistics> {
-        let kernel = self.socket.statistics()?;
-        Ok(Statistics {
-            receive_dropped: kernel.rx_dropped,
-            receive_ring_full: kernel.rx_ring_full,
-            fill_ring_empty: kernel.rx_fill_ring_empty_descs,
-            fill_invalid: kernel.rx_invalid_descs,
-            send_invalid: kernel.tx_invalid_descs,
-            send_ring_empty: kernel.tx_ring_empty_descs,
-        })
+        statistics(&self.socket)
+    }
+
+    /// Reads its [`Statistics`] from elsewhere, while a worker has the device. Holds the socket
+    /// open: let it go with the device.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, if there are no descriptors left.
+    pub fn meter(&self) -> io::Result<Meter> {
+        self.socket.again().map(Meter)
     }
 
     /// Takes home what was sent.

@@ -136,6 +136,11 @@ impl Socket {
         self.set(libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget)
     }
 
+    /// The same socket under another descriptor.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     pub(crate) fn statistics(&self) -> io::Result<libc::xdp_statistics> {
         // SAFETY: integers, for which zero is a value.
         let mut statistics: libc::xdp_statistics = unsafe { core::mem::zeroed() };
