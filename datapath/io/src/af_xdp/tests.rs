@@ -278,6 +278,28 @@ fn no_more_are_in_flight_than_the_completion_ring_takes() {
 }
 
 #[test]
+fn what_was_left_in_the_send_ring_is_kicked_in_the_next_turn() {
+    let mut pool = FramePool::new(Region::heap(512));
+    let (mut device, mut kernel) = device(&pool);
+    let mut burst = burst_of(&mut pool, 10);
+    // The kernel is at work and asks for nothing; then it stops, and asks.
+    device.send(&mut pool, &mut burst);
+    device.reclaim(&mut pool);
+    assert_eq!(device.counts().kicks, 0);
+    device.tx.ask_for_wakeup();
+    device.reclaim(&mut pool);
+    assert_eq!(device.counts().kicks, 1);
+
+    // Once all is sent there is nothing to kick for.
+    device.down = None;
+    kernel.send_all();
+    device.reclaim(&mut pool);
+    device.reclaim(&mut pool);
+    assert_eq!((device.counts().kicks, device.in_flight()), (1, 0));
+    pool.reclaim_all(device.borrower());
+}
+
+#[test]
 fn a_socket_that_is_gone_keeps_no_frame_of_its_caller() {
     let mut pool = FramePool::new(Region::heap(512));
     let (mut device, _kernel) = device(&pool);
