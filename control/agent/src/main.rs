@@ -1,7 +1,9 @@
 //! `greyhound-agent`: keeps one host at what is wanted of it.
 
 use agent::link::UnixLink;
-use agent::{Agent, Options, log};
+use agent::server::SocketError;
+use agent::store::StoreError;
+use agent::{Agent, Options, StartError, log};
 use anyhow::Context;
 use clap::Parser;
 use program::Limits;
@@ -9,10 +11,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the datapath may take for one answer.
 const LINK: Duration = Duration::from_secs(10);
+/// How long a killed agent may take to be gone.
+const DYING: Duration = Duration::from_secs(2);
 /// How long an `apply` waits for the datapath.
 const APPLY: Duration = Duration::from_secs(10);
 
@@ -60,6 +64,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Starts the agent. One that was just killed may hold its socket and its store a moment longer.
+fn start(options: &Options) -> Result<Agent, StartError> {
+    let deadline = Instant::now() + DYING;
+    loop {
+        match Agent::start(options, UnixLink::new(options.datapath.clone(), LINK)) {
+            Err(
+                StartError::Store(StoreError::InUse(_)) | StartError::Socket(SocketError::Taken(_)),
+            ) if Instant::now() < deadline => std::thread::sleep(DYING / 100),
+            started => return started,
+        }
+    }
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals")?;
     for path in [&arguments.socket, &arguments.store] {
@@ -69,13 +86,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let options = Options {
         socket: arguments.socket,
-        datapath: arguments.datapath.clone(),
+        datapath: arguments.datapath,
         store: arguments.store,
         limits: Limits::default(),
         follow: true,
         patience: APPLY,
     };
-    let agent = Agent::start(&options, UnixLink::new(arguments.datapath, LINK))?;
+    let agent = start(&options)?;
     let signal = signals.forever().next();
     log::note(format_args!(
         "signal {}: ending",
