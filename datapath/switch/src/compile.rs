@@ -34,26 +34,28 @@ pub struct PortKey {
     pub name: Name,
     /// Its interface.
     pub interface: Interface,
+    /// The address that GRE is sent to; none for a guest's port.
+    pub endpoint: Option<Ipv4Addr>,
 }
 
 impl From<&UnderlayProgram> for PortKey {
     fn from(program: &UnderlayProgram) -> Self {
-        let (name, interface) = (program.name.clone(), program.interface.clone());
         Self {
             vnet: None,
-            name,
-            interface,
+            name: program.name.clone(),
+            interface: program.interface.clone(),
+            endpoint: Some(program.endpoint),
         }
     }
 }
 
 impl From<&PortProgram> for PortKey {
     fn from(program: &PortProgram) -> Self {
-        let (name, interface) = (program.name.clone(), program.interface.clone());
         Self {
             vnet: Some(program.vnet),
-            name,
-            interface,
+            name: program.name.clone(),
+            interface: program.interface.clone(),
+            endpoint: None,
         }
     }
 }

@@ -128,9 +128,10 @@ fn main() -> anyhow::Result<()> {
         args.socket.display(),
     );
 
-    server.serve(&mut supervisor, &clock, &mut || meanwhile(&bells), &stop);
+    let outcome = server.serve(&mut supervisor, &clock, &mut || meanwhile(&bells), &stop);
     // The steering programs go first, while their sockets are still there.
     drop(supervisor);
+    outcome.context("the kernel has the interfaces back")?;
     stop.store(true, core::sync::atomic::Ordering::Relaxed);
     let mut retired = Vec::new();
     for thread in threads {

@@ -3,7 +3,7 @@
 //! One message a line, at most [`MAX_MESSAGE`] bytes. One thread a connection reads and writes;
 //! all requests go, one after the other, to the one thread that has the supervisor.
 
-use crate::supervisor::{LOOK, Meanwhile, Supervisor};
+use crate::supervisor::{LOOK, Meanwhile, NoAnswer, Supervisor};
 use crate::thread::Clock;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
@@ -69,13 +69,17 @@ impl Server {
     }
 
     /// Answers requests, and does what time brings, until `stop` is set.
+    ///
+    /// # Errors
+    ///
+    /// A worker does not answer any more, and the datapath is to end.
     pub fn serve(
         &self,
         supervisor: &mut Supervisor,
         clock: &Clock,
         meanwhile: Meanwhile<'_>,
         stop: &AtomicBool,
-    ) {
+    ) -> Result<(), NoAnswer> {
         while !stop.load(Relaxed) {
             match self.asked.recv_timeout(LOOK / 4) {
                 Ok(Asked { request, answer }) => {
@@ -83,12 +87,12 @@ impl Server {
                     let _ = answer.send(supervisor.answer(request, clock.now(), meanwhile));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            if let Err(error) = supervisor.tick(clock.now(), meanwhile) {
-                eprintln!("error: {error}");
-            }
+            supervisor.failed().map_or(Ok(()), Err)?;
+            supervisor.tick(clock.now(), meanwhile)?;
         }
+        Ok(())
     }
 }
 

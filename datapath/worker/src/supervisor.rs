@@ -7,6 +7,7 @@
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, Takes};
 use crate::mail::{Gauges, Letter, Mail};
 use crate::turn::Polled;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use frame::Borrower;
 use program::link::{Answer, Hello, NextHop, Outcome, Request};
@@ -51,10 +52,21 @@ pub(crate) struct Held {
     block: u16,
 }
 
-/// A worker did not answer its mail in time: it hangs, or is gone.
+/// A worker hangs, or is gone. There is no going on from here: what it was told and has not
+/// answered can no more be known. The datapath is to end, and the kernel has its interfaces back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("worker {} does not answer", .0.0)]
 pub struct NoAnswer(pub WorkerId);
+
+/// Looks in a row at which a worker has not taken a turn, until it is taken to hang.
+const STUCK: u32 = 25;
+
+/// Whether a worker goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pulse {
+    turns: u64,
+    missed: u32,
+}
 
 /// What passes the time while a worker is to answer: a short sleep, or, in a simulation, the
 /// worker's own turn.
@@ -76,6 +88,8 @@ pub struct Supervisor {
     /// Closed devices whose frames rest: until when, and whose.
     resting: Vec<(Instant, WorkerId, Borrower, u16)>,
     looked: Instant,
+    pulses: Vec<Pulse>,
+    failed: Option<NoAnswer>,
 }
 
 impl Supervisor {
@@ -83,6 +97,7 @@ impl Supervisor {
     /// that of every datapath before.
     pub fn new(limits: Limits, posts: Vec<Post>, opener: Box<dyn Opener>, instance: u64) -> Self {
         let workers = u16::try_from(posts.len()).unwrap_or(u16::MAX);
+        let pulses = vec![Pulse::default(); posts.len()];
         let room = program::Limits {
             networks: limits.networks,
             tunnels: limits.tunnels,
@@ -101,6 +116,8 @@ impl Supervisor {
             blocks: (0..u16::try_from(MAX_PORTS).unwrap_or(u16::MAX)).collect(),
             resting: Vec::new(),
             looked: Instant::START,
+            pulses,
+            failed: None,
         }
     }
 
@@ -116,9 +133,17 @@ impl Supervisor {
             Request::NextHops { next_hops } => self.follow(next_hops, meanwhile),
             Request::Show(subject) => self.show(&subject, meanwhile),
         };
-        answer.unwrap_or_else(|no_answer| Answer::Failed {
-            why: no_answer.to_string(),
+        answer.unwrap_or_else(|no_answer| {
+            self.failed = Some(no_answer);
+            Answer::Failed {
+                why: no_answer.to_string(),
+            }
         })
+    }
+
+    /// The worker that does not answer any more, if there is one.
+    pub fn failed(&self) -> Option<NoAnswer> {
+        self.failed
     }
 
     /// What time brings: ports whose interface came or went, frames that have rested.
@@ -132,6 +157,7 @@ impl Supervisor {
             return Ok(());
         }
         self.looked = now;
+        self.feel_pulses()?;
         let mut changed = false;
         let mut gone = Vec::new();
         for (key, held) in &mut self.held {
@@ -152,6 +178,25 @@ impl Supervisor {
         } else {
             self.attach_all(now, meanwhile)
         }
+    }
+
+    /// Looks whether every worker takes turns: one that sleeps does, after every nap.
+    fn feel_pulses(&mut self) -> Result<(), NoAnswer> {
+        for (number, (post, pulse)) in self.posts.iter().zip(&mut self.pulses).enumerate() {
+            let turns = post.gauges.turns.load(Ordering::Relaxed);
+            let missed = if turns == pulse.turns {
+                pulse.missed + 1
+            } else {
+                0
+            };
+            *pulse = Pulse { turns, missed };
+            if missed > STUCK {
+                return Err(NoAnswer(WorkerId(
+                    u16::try_from(number).unwrap_or(u16::MAX),
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn apply(

@@ -1,6 +1,8 @@
 //! After start, a turn allocates nothing: not for what is forwarded, flooded, dropped or handed
 //! over.
 
+#![allow(clippy::unwrap_used)] // a story that cannot be told fails
+
 use allocation_counter::measure;
 use sim::{Lab, Setup, ethernet, gre};
 

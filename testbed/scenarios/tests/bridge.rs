@@ -1,5 +1,7 @@
 //! One network over several hosts: learning, flooding, and what keeps them in bounds.
 
+#![allow(clippy::unwrap_used)] // a story that cannot be told fails
+
 use program::report::{Report, Subject};
 use program::{Id, Kind, Name, Speaks};
 use sim::{Guest, Lab, ethernet};

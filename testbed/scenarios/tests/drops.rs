@@ -1,5 +1,7 @@
 //! Every way a packet can end here: one story a reason, and nothing else moves.
 
+#![allow(clippy::unwrap_used)] // a story that cannot be told fails
+
 use program::{Id, Kind, Name, NetworkProgram, Program, Speaks, Vnet};
 use sim::{Lab, Setup, ethernet, gre, gre_with, ipv4};
 use switch::DropReason;

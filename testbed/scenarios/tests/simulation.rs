@@ -4,6 +4,8 @@
 //! everything comes to rest, every ledger balances, no buffer is lost, and no frame is seen in a
 //! network it was not sent in.
 
+#![allow(clippy::unwrap_used)] // a story that cannot be told fails
+
 use program::{Id, Kind, Mac, Name, NetworkProgram, Program, Speaks, Vnet};
 use sim::{Chance, Guest, Lab, Setup, Weather, ethernet};
 use std::collections::BTreeMap;
@@ -59,7 +61,9 @@ fn simulate(seed: u64) {
     let vnets: Vec<u32> = (0..=chance.below(3))
         .map(|n| [0, 5001, u32::MAX][n])
         .collect();
-    vnets.iter().for_each(|vnet| lab.network(*vnet));
+    for vnet in &vnets {
+        lab.network(*vnet);
+    }
     let mut guests = Vec::new();
     for _ in 0..3 + chance.below(8) {
         guests.push(newcomer(&mut lab, &mut chance, &vnets));

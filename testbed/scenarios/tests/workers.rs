@@ -1,5 +1,7 @@
 //! More than one worker: every network has one home, wherever its packets come in.
 
+#![allow(clippy::unwrap_used)] // a story that cannot be told fails
+
 use sim::{Guest, Lab, Setup, Weather, ethernet};
 use switch::DropReason;
 
@@ -127,4 +129,19 @@ fn home(lab: &mut Lab, vnet: u32) -> u16 {
     };
     let network = networks.iter().find(|network| network.vnet.0 == vnet);
     network.map(|network| network.worker).unwrap()
+}
+
+#[test]
+fn a_worker_that_hangs_is_noticed_and_said() {
+    let mut lab = lab(2, 1);
+    let (host, mut now) = lab.host(0);
+    let looks = (0..100).find(|_| {
+        now = now + std::time::Duration::from_millis(200);
+        host.turn(0, now);
+        host.look(now).is_err() // worker 1 takes no turn
+    });
+    assert!(
+        looks.is_some_and(|looks| looks > 10),
+        "after {looks:?} looks"
+    );
 }

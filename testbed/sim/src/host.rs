@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use switch::{Limits, PortFacts, WorkerId};
 use tables::Instant;
-use worker::supervisor::Post;
+use worker::supervisor::{NoAnswer, Post};
 use worker::{
     Attachment, Gauges, Opener, Parts, PortRequest, QueueDevice, Supervisor, Worker, hand_offs,
     mail_ends,
@@ -164,6 +164,15 @@ impl Host {
             Report::Counters(counters) => counters,
             other => panic!("counters were asked for, not {other:?}"),
         }
+    }
+
+    /// What time brings to the supervisor, while no worker takes a turn.
+    ///
+    /// # Errors
+    ///
+    /// A worker has not taken one for too long.
+    pub fn look(&mut self, now: Instant) -> Result<(), NoAnswer> {
+        self.supervisor.tick(now, &mut || {})
     }
 
     /// What time brings to the supervisor.
