@@ -9,7 +9,7 @@
 //! program is never replaced.
 
 use crate::{Preference, attached, interface};
-use aya::Ebpf;
+use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 pub use ebpf::Mode as Take;
@@ -155,7 +155,9 @@ impl Steer {
         let index = interface::index(interface).ok_or_else(|| SteerError::NoInterface {
             interface: interface.into(),
         })?;
-        let mut object = Ebpf::load(ebpf::STEER).map_err(not_loaded)?;
+        // The program asks nothing of the kernel's types; reading them takes half a second.
+        let loader = EbpfLoader::new().btf(None).load(ebpf::STEER);
+        let mut object = loader.map_err(not_loaded)?;
         let program = object.program_mut(ebpf::PROGRAM);
         let program: &mut Xdp = program
             .ok_or_else(|| not_loaded(ProgramError::NotLoaded))?

@@ -10,6 +10,7 @@ use core::time::Duration;
 use frame::FramePool;
 use io::{BusyPoll, Memory, Preference};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use switch::{Counters, Limits, WorkerId};
 use worker::kernel::Kernel;
@@ -93,8 +94,17 @@ fn idle_after(text: &str) -> Result<IdleAfter, String> {
     Ok(IdleAfter(Some(time)))
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("greyhound-datapath: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
     let limits = Limits {
         frames: args.frames,
         stations: args.stations,

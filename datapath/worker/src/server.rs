@@ -15,9 +15,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Connections at one time: the agent's, and a few of people who look.
 const CONNECTIONS: usize = 8;
+
+/// How long one that was just killed may take to be gone.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long a reader may take to take an answer.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +47,12 @@ impl Server {
     ///
     /// The kernel's; [`ErrorKind::AddrInUse`] if a datapath listens there already.
     pub fn listen(path: &Path) -> io::Result<Self> {
-        if UnixStream::connect(path).is_ok() {
+        let end = Instant::now() + GOODBYE;
+        while UnixStream::connect(path).is_ok() {
+            if Instant::now() < end {
+                std::thread::sleep(GOODBYE / 100);
+                continue;
+            }
             return Err(io::Error::new(
                 ErrorKind::AddrInUse,
                 format!("another datapath listens at {}", path.display()),
