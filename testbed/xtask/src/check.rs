@@ -3,6 +3,8 @@
 //! A step that fails does not stop the next: one run says all there is to mend. What is no test
 //! (formatting, lints, docs) counts as one.
 
+mod fuzz;
+
 use crate::stream::stream;
 use crate::{needs, root, tidy};
 use anyhow::{Context as _, Result, bail};
@@ -43,7 +45,7 @@ struct Step {
     run: fn() -> Result<Tally>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "needs",
         proves: "what is needed is there",
@@ -71,18 +73,13 @@ const STEPS: [Step; 10] = [
     },
     Step {
         name: "test",
-        proves: "units, properties, stories, simulation",
+        proves: "units, properties, stories, simulation; every bench once",
         run: test,
     },
     Step {
         name: "netns",
         proves: "real kernels, real peers",
         run: netns,
-    },
-    Step {
-        name: "bench",
-        proves: "every bench runs",
-        run: bench,
     },
     Step {
         name: "fuzz",
@@ -239,12 +236,8 @@ fn netns() -> Result<Tally> {
     )
 }
 
-fn bench() -> Result<Tally> {
-    counted("bench -p bench -- --test", &[])
-}
-
 fn fuzz() -> Result<Tally> {
-    bail!("written when testbed/fuzz is")
+    fuzz::run()
 }
 
 fn docs() -> Result<Tally> {
