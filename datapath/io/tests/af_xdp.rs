@@ -356,6 +356,25 @@ fn a_queue_is_opened_again_right_after_it_was_closed() {
 }
 
 #[test]
+fn a_queue_that_is_still_being_let_go_of_is_waited_for() {
+    let wire = Wire::new();
+    wire.here.inside(|| {
+        let pool = pool(1024);
+        let first = AfXdp::open(&request(US, &pool, 1)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                drop(first);
+            });
+            AfXdp::open(&request(US, &pool, 2)).unwrap();
+        });
+        for _ in 0..10 {
+            drop(AfXdp::open(&request(US, &pool, 1)).unwrap());
+        }
+    });
+}
+
+#[test]
 fn a_queue_that_somebody_has_is_refused_in_words() {
     let wire = Wire::new();
     wire.here.inside(|| {
