@@ -467,7 +467,7 @@ impl Device for AfXdp {
         }
     }
 
-    /// At least [`FILL_LOW`], and at most what the fill ring holds.
+    /// At least 64, so that it never runs dry, and at most what the fill ring holds.
     fn share(&mut self, frames: usize) {
         let size = self.fill.size();
         let frames = u32::try_from(frames).unwrap_or(u32::MAX);
