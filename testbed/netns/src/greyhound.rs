@@ -82,6 +82,17 @@ impl Greyhound {
         &mut self.agent
     }
 
+    /// Which of its two processes have ended, with what they said last.
+    pub fn fallen(&mut self) -> Vec<String> {
+        let node = self.host.node().to_owned();
+        let parts = [&mut self.datapath, &mut self.agent].into_iter();
+        let fallen =
+            parts.filter_map(|part| (!part.lives()).then(|| part.complaint("it has ended")));
+        fallen
+            .map(|complaint| format!("{node}: {complaint}"))
+            .collect()
+    }
+
     /// Starts a datapath that was killed again. The agent fills it by itself.
     ///
     /// # Errors

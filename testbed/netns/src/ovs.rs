@@ -75,11 +75,14 @@ impl OvsFiles {
         let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
         let present = libraries.map(|folder| self.root.join(folder));
         let present = present.into_iter().filter(|folder| folder.is_dir());
+        let present: Vec<PathBuf> = present.collect();
         if self.root != Path::new("/")
-            && let Ok(path) = env::join_paths(present)
+            && let Ok(path) = env::join_paths(&present)
             && path != OsString::new()
         {
             command.env("LD_LIBRARY_PATH", path);
+            // libxdp reads its XDP programs from files, when a port is of type afxdp.
+            command.env("LIBXDP_OBJECT_PATH", present[0].join("bpf"));
         }
     }
 }

@@ -44,6 +44,11 @@ impl Sums {
         sums
     }
 
+    /// What came less what is accounted for.
+    pub(super) fn missing(self) -> i128 {
+        i128::from(self.came) - i128::from(self.went) - i128::from(self.dropped)
+    }
+
     /// Asks a host for them; all 0 if it does not answer now.
     fn ask(greyhound: &Greyhound) -> Self {
         greyhound

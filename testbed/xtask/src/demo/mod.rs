@@ -48,7 +48,22 @@ pub(crate) fn run() -> Result<bool> {
     let built = Instant::now();
 
     title("two hosts, four guests, two networks with the same addresses and MACs");
-    let stage = Stage::build()?;
+    let mut stage = Stage::build()?;
+    act(&stage).map_err(|error| stage.explain(error))?;
+    let cleaning = Instant::now();
+    stage.close()?;
+    println!(
+        "\nAll removed again in {:.1} s. {:.0} s in all, {:.0} s of them after the build.",
+        cleaning.elapsed().as_secs_f64(),
+        began.elapsed().as_secs_f64(),
+        built.elapsed().as_secs_f64(),
+    );
+    println!("To look deeper: cargo run -p netns --bin gh-lab, and README.md, \"By hand\".");
+    Ok(true)
+}
+
+/// All that is shown, from the first program to the table.
+fn act(stage: &Stage) -> Result<()> {
     title("starting Greyhound on both hosts and applying its programs");
     stage.start_networks()?;
     let mut rows = Vec::new();
@@ -61,33 +76,23 @@ pub(crate) fn run() -> Result<bool> {
         row.ping = Some(ping_all(network)?);
     }
     title("no network sees the other");
-    isolation(&stage)?;
+    isolation(stage)?;
     title("TCP across the tunnel, each way");
     for (network, row) in stage.networks.iter().zip(&mut rows) {
-        row.out = Some(tcp(&stage, network, &network.a, &network.b)?);
-        row.back = Some(tcp(&stage, network, &network.b, &network.a)?);
+        row.out = Some(tcp(stage, network, &network.a, &network.b)?);
+        row.back = Some(tcp(stage, network, &network.b, &network.a)?);
     }
     title("60-byte frames across the tunnel, as many as one sender makes");
     for (network, row) in stage.networks.iter().zip(&mut rows) {
-        row.flood = Some(flood(&stage, network, None)?);
+        row.flood = Some(flood(stage, network, None)?);
     }
     title("and at an easy pace, to see whether any is lost");
     for (network, row) in stage.networks.iter().zip(&mut rows) {
-        row.easy = Some(flood(&stage, network, Some(EASY_PACE))?);
+        row.easy = Some(flood(stage, network, Some(EASY_PACE))?);
     }
 
     title("what was seen");
-    table::print(&rows, &stage)?;
-    let cleaning = Instant::now();
-    stage.close()?;
-    println!(
-        "\nAll removed again in {:.1} s. {:.0} s in all, {:.0} s of them after the build.",
-        cleaning.elapsed().as_secs_f64(),
-        began.elapsed().as_secs_f64(),
-        built.elapsed().as_secs_f64(),
-    );
-    println!("To look deeper: cargo run -p netns --bin gh-lab, and README.md, \"By hand\".");
-    Ok(true)
+    table::print(&rows, stage)
 }
 
 fn title(text: &str) {

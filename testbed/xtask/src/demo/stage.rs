@@ -85,6 +85,20 @@ impl Stage {
             .try_for_each(|greyhound| greyhound.wait_up(UP))
     }
 
+    /// An error, and who has fallen: a part that was killed is why nothing answers.
+    pub(super) fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let fallen = self
+            .greyhounds
+            .iter_mut()
+            .flat_map(Greyhound::fallen)
+            .collect::<Vec<_>>();
+        if fallen.is_empty() {
+            error
+        } else {
+            error.context(fallen.join("; "))
+        }
+    }
+
     /// Removes all, and says if that failed.
     pub(super) fn close(self) -> Result<()> {
         let Self {

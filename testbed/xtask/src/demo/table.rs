@@ -3,9 +3,11 @@
 use super::live::{Sums, per_second};
 use super::stage::{Network, Stage};
 use super::{FLOOD_S, Small};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use netns::measure::{Iperf, Ping};
+use netns::value_within;
 use serde_json::Value;
+use std::time::Duration;
 
 /// What was seen of one network.
 pub(super) struct Row {
@@ -57,7 +59,9 @@ pub(super) fn print(rows: &[Row], stage: &Stage) -> Result<()> {
         );
     }
     println!(
-        "60-byte frames are counted where they arrive; {FLOOD_S} s, one sender, all on this machine's cores."
+        "60-byte frames are counted where they arrive, {FLOOD_S} s of as many as one sender makes; sender, \
+         both hosts\nand receiver share this machine's cores. What a full ring of the kernel lost is in \
+         the notes below."
     );
     sockets(stage)?;
     balance(stage)
@@ -86,8 +90,8 @@ fn sockets(stage: &Stage) -> Result<()> {
                     greyhound.host().node(),
                     text("name"),
                     text("interface"),
-                    queue["queue"],
-                    queue["worker"],
+                    queue["queue"].to_string(),
+                    queue["worker"].to_string(),
                     queue["mode"].as_str().unwrap_or("-"),
                     text("steer")
                 );
@@ -111,17 +115,26 @@ fn balance(stage: &Stage) -> Result<()> {
         "host", "in + copied", "out", "dropped", "missing"
     );
     for greyhound in &stage.greyhounds {
+        let node = greyhound.host().node();
+        // A packet under way when the ledgers are read is not missing a moment later.
+        let limit = Duration::from_secs(3);
+        let quiet = || {
+            greyhound
+                .show("counters")
+                .ok()
+                .map(|report| Sums::of(&report))
+        };
+        let balanced = || quiet().filter(|sums| sums.missing() == 0);
+        let sums = value_within(&format!("the ledgers of {node} balance"), limit, balanced)?;
         let Sums {
             came,
             went,
             dropped,
-        } = Sums::of(&greyhound.show("counters")?);
-        let missing = i128::from(came) - i128::from(went) - i128::from(dropped);
+        } = sums;
         println!(
-            "{:<6}{came:>14}{went:>14}{dropped:>12}{missing:>10}",
-            greyhound.host().node()
+            "{node:<6}{came:>14}{went:>14}{dropped:>12}{:>10}",
+            sums.missing()
         );
-        ensure!(missing == 0, "{missing} packets are not accounted for");
     }
     Ok(())
 }
