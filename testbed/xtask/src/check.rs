@@ -205,14 +205,21 @@ fn tidy_step() -> Result<Tally> {
 }
 
 fn fmt() -> Result<Tally> {
-    counted("fmt --all --check", &[])
+    let mut tally = counted("fmt --all --check", &[])?;
+    let own = format!("fmt --manifest-path {} --check", fuzz::MANIFEST);
+    tally.add(counted(&own, &[])?);
+    Ok(tally)
 }
 
 fn lint() -> Result<Tally> {
-    counted(
-        "clippy --workspace --all-targets --quiet -- -D warnings",
-        &[],
-    )
+    let workspace = "clippy --workspace --all-targets --quiet -- -D warnings";
+    let mut tally = counted(workspace, &[])?;
+    let own = format!(
+        "clippy --all-targets --quiet {} -- -D warnings",
+        fuzz::own()
+    );
+    tally.add(counted(&own, &[])?);
+    Ok(tally)
 }
 
 /// As they are shipped: what is measured and what is killed in tests is the real thing.

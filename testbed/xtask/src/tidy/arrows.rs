@@ -47,7 +47,7 @@ const TESTBEDS: [&str; 2] = ["sim", "netns"];
 const PURE: [(&str, &[&str]); 4] = [
     (
         "datapath/frame/",
-        &["std::net", "std::fs", "std::thread", "std::time"],
+        &["std::net", "std::fs", "std::time", "thread::spawn", "Mutex"],
     ),
     ("datapath/wire/", &["std::"]),
     ("datapath/tables/", &WORLD),

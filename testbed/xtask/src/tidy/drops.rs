@@ -49,13 +49,24 @@ struct Reason {
 }
 
 impl Reason {
+    /// By `DropReason::NoRoom`, by `"no_room"`, or as a story says it: `no_room 3`.
     fn is_met_in(&self, test: &str) -> bool {
-        let by_variant = format!("DropReason::{}", self.variant);
-        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-        let variant = test
-            .match_indices(&by_variant)
-            .any(|(at, found)| ends(&test[at + found.len()..]));
-        variant || test.contains(&format!("\"{}\"", self.name))
+        let in_word = |c: char| c.is_alphanumeric() || c == '_';
+        let found = |what: &str, good: &dyn Fn(&str, &str) -> bool| {
+            let places = test.match_indices(what);
+            let around = |at: usize| (&test[..at], &test[at + what.len()..]);
+            places
+                .map(|(at, _)| around(at))
+                .any(|(before, after)| good(before, after))
+        };
+        let variant = format!("DropReason::{}", self.variant);
+        let told = |before: &str, after: &str| {
+            let quoted = before.ends_with('"') && after.starts_with('"');
+            let number = after.strip_prefix(' ').and_then(|rest| rest.chars().next());
+            let counted = number.is_some_and(|c| c.is_ascii_digit() || c == '{');
+            quoted || (counted && !before.ends_with(in_word))
+        };
+        found(&variant, &|_, after| !after.starts_with(in_word)) || found(&self.name, &told)
     }
 }
 
@@ -116,6 +127,8 @@ mod tests {
     #[test]
     fn a_reason_is_met_by_its_variant_or_its_counter() {
         assert_eq!(unmet("DropReason::NoPort, drops[\"none\"]"), [""; 0]);
+        assert_eq!(unmet("\"received 3, no_port 1, none 2\""), [""; 0]);
+        assert_eq!(unmet("\"no_port_1, anone 2\"").len(), 2);
     }
 
     #[test]
