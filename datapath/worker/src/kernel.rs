@@ -3,7 +3,7 @@
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, QueueDevice, Takes};
 use core::ptr::NonNull;
 use frame::Borrower;
-use io::{AfXdp, BusyPoll, Facts, Meter, OpenRequest, Preference, Rings, Steer, Take};
+use io::{AfXdp, BusyPoll, Facts, Meter, OpenRequest, Preference, Steer, Take};
 use switch::PortFacts;
 
 /// How interfaces are taken.
@@ -77,10 +77,6 @@ impl Kernel {
         let socket = AfXdp::open(&OpenRequest {
             preference: steer.preference(self.preference),
             busy_poll: self.busy_poll,
-            rings: Rings {
-                fill: 2048,
-                ..Rings::default()
-            },
             ..OpenRequest::new(name, queue, memory, borrower)
         });
         let socket = socket.map_err(|error| error.to_string())?;
