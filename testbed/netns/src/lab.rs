@@ -241,6 +241,21 @@ impl Guest {
         &self.mac
     }
 
+    /// From now on it knows `other`'s MAC for good and nobody else's, and so has nothing to ask: a
+    /// guest that is not spoken to is silent.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn knows_only(&self, other: &Self) -> Result<()> {
+        self.ip("neigh flush dev eth0")?;
+        let (address, mac) = (other.address, &other.mac);
+        self.ip(&format!(
+            "neigh replace {address} lladdr {mac} nud permanent dev eth0"
+        ))
+        .map(|_| ())
+    }
+
     /// The interface at its host that carries its frames.
     pub fn port(&self) -> &str {
         &self.port

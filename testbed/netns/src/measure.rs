@@ -4,8 +4,14 @@ use crate::namespace::Namespace;
 use crate::wait::until;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
+
+/// Once it has sent its last request, `ping` waits for two round trips only: on a busy machine it
+/// leaves before the last answers come. So it is made to send on for this long, and those requests
+/// are not looked at.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What `ping` saw.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,8 +55,14 @@ pub fn ping_sized(
     interval: Duration,
     payload: u32,
 ) -> Result<Ping> {
+    let more = if count > 1 {
+        LINGER.div_duration_f64(interval).ceil()
+    } else {
+        0.0
+    };
     let words = format!(
-        "-n -q -M do -W 1 -c {count} -s {payload} -i {:.4}",
+        "-n -M do -W 1 -c {} -s {payload} -i {:.4}",
+        f64::from(count) + more,
         interval.as_secs_f64()
     );
     let to = to.to_string();
@@ -58,25 +70,37 @@ pub fn ping_sized(
     let limit = interval * count + Duration::from_secs(15);
     let finished = from.try_exec("ping", &args, limit)?;
     let said = format!("{}{}", finished.stdout, finished.stderr);
-    read_ping(&finished.stdout).with_context(|| format!("ping from {}: {said}", from.node()))
+    read_ping(&finished.stdout, count).with_context(|| format!("ping from {}: {said}", from.node()))
 }
 
-fn read_ping(text: &str) -> Option<Ping> {
-    let line = text
-        .lines()
+/// Reads what became of the first `count` requests.
+fn read_ping(text: &str, count: u32) -> Option<Ping> {
+    // Its closing line says that it did its work; what it sums is more than was asked for.
+    text.lines()
         .find(|line| line.contains("packets transmitted"))?;
-    let before = |word: &str| -> Option<u32> {
-        let part = line.split(", ").find(|part| part.contains(word))?;
-        part.trim_start_matches('+').split(' ').next()?.parse().ok()
-    };
-    let mean = text
-        .lines()
-        .find_map(|line| line.strip_prefix("rtt min/avg/max/mdev = "));
+    let mut answered = BTreeSet::new();
+    let (mut duplicates, mut trips) = (0, 0.0);
+    for line in text.lines().filter(|line| line.contains(" bytes from ")) {
+        let after = |word: &str| line.split(word).nth(1)?.split(' ').next();
+        let sequence: u32 = after("icmp_seq=")?.parse().ok()?;
+        if sequence > count {
+            continue;
+        }
+        if answered.insert(sequence) {
+            trips += after("time=")
+                .and_then(|time| time.parse().ok())
+                .unwrap_or(0.0);
+        } else {
+            duplicates += 1;
+        }
+    }
+    let received = u32::try_from(answered.len()).ok()?;
+    let rtt_ms = (received > 0).then(|| trips / f64::from(received));
     Some(Ping {
-        sent: before("transmitted")?,
-        received: before("received")?,
-        duplicates: before("duplicates").unwrap_or(0),
-        rtt_ms: mean.and_then(|numbers| numbers.split('/').nth(1)?.parse().ok()),
+        sent: count,
+        received,
+        duplicates,
+        rtt_ms,
     })
 }
 
@@ -165,18 +189,30 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn answer(sequence: u32, time: &str) -> String {
+        format!("64 bytes from 10.0.0.2: icmp_seq={sequence} ttl=64 time={time} ms\n")
+    }
+
     #[test]
-    fn pings_last_lines_are_read() {
-        let text = "PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.\n\n--- 10.0.0.2 ping statistics \
-                    ---\n5 packets transmitted, 4 received, +2 duplicates, 20% packet loss, time \
-                    812ms\nrtt min/avg/max/mdev = 0.035/0.052/0.071/0.012 ms\n";
+    fn answers_to_the_requests_that_count_are_counted_once() {
+        let end = "5 packets transmitted, 4 received, +1 duplicates, 20% packet loss, time 812ms\n";
+        let again = answer(1, "0.7").replace(" ms", " ms (DUP!)");
+        let text = answer(1, "0.2") + &again + &answer(3, "0.4") + &answer(4, "0.9") + end;
         let seen = Ping {
-            sent: 5,
-            received: 4,
-            duplicates: 2,
-            rtt_ms: Some(0.052),
+            sent: 3,
+            received: 2,
+            duplicates: 1,
+            rtt_ms: Some(0.3),
         };
-        assert_eq!(read_ping(text), Some(seen));
+        let read = read_ping(&text, 3).unwrap();
+        assert!((read.rtt_ms.unwrap() - 0.3).abs() < 1e-9);
+        assert_eq!(
+            Ping {
+                rtt_ms: Some(0.3),
+                ..read
+            },
+            seen
+        );
         assert!(!seen.is_clean());
     }
 
@@ -189,7 +225,11 @@ mod tests {
             duplicates: 0,
             rtt_ms: None,
         };
-        assert_eq!(read_ping(text), Some(seen));
+        assert_eq!(read_ping(text, 3), Some(seen));
+        assert_eq!(
+            read_ping("ping: connect: Network is unreachable\n", 3),
+            None
+        );
     }
 
     #[test]

@@ -138,6 +138,8 @@ fn isolation(stage: &Stage) -> Result<()> {
         "blue does not reach its own {ONLY_BLUE}: {in_blue:?}"
     );
 
+    blue.a.knows_only(&blue.b)?;
+    blue.b.knows_only(&blue.a)?;
     let heard = |guest: &Guest| guest.counter("eth0", "rx_packets");
     let before = (heard(&blue.a)?, heard(&blue.b)?);
     let in_red = ping(&red.a, ONLY_BLUE, 3, GAP)?; // asks for it by broadcast: nobody has it
