@@ -214,11 +214,6 @@ impl Ovs {
         )
     }
 
-    /// The file in which the switch says what it does.
-    pub fn log(&self) -> PathBuf {
-        self.folder.join("ovs-vswitchd.log")
-    }
-
     /// Runs `ovs-appctl` on the switch with the words of `line`: `fdb/show br1`, for one.
     ///
     /// # Errors

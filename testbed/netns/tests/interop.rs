@@ -43,26 +43,12 @@ fn frames_of_every_size_arrive_whole_both_ways() {
     balanced(&ours);
 }
 
-fn ours_log(g: &Greyhound) -> String { std::fs::read_dir(g.host().folder()).unwrap().filter_map(|e| { let p = e.ok()?.path(); let t = std::fs::read_to_string(&p).ok()?; Some(format!("{p:?}: {t}")) }).collect() }
 #[test]
 fn any_key_is_a_network() {
     for key in [0, 1, 4095, 1 << 31, u32::MAX] {
         let stage = Stage::new("interop test: keys");
-        let (ours, theirs) = both(&stage, key);
-        let Stage { a, b, .. } = &stage;
-        for (from, to) in [(a, b), (b, a)] {
-            let seen = ping(from, to.address(), 10, FAST).unwrap();
-            let counters = || ours.show("counters").unwrap();
-            let flows = || theirs.appctl("dpctl/dump-flows").unwrap();
-            let log = || std::fs::read_to_string(theirs.log()).unwrap_or_default();
-            assert!(
-                seen.is_clean(),
-                "{seen:?}\n{:#}\n{}\n{}",
-                counters(),
-                flows(),
-                log()
-            );
-        }
+        let (ours, _theirs) = both(&stage, key);
+        ping_clean(&stage.a, &stage.b, 10);
         balanced(&ours);
     }
 }
