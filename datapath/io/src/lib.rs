@@ -13,6 +13,7 @@
 mod af_xdp;
 mod attached;
 mod faulty;
+pub mod generator;
 mod interface;
 pub mod memory;
 mod preference;

@@ -353,8 +353,8 @@ fn attach(
 
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_XDP: u32 = 37;
-const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
-const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+pub(crate) const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+pub(crate) const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// `union bpf_attr`, as far as this call reads it.
 #[repr(C)]
@@ -367,7 +367,7 @@ struct LinkCreate {
 
 /// Attaches `program` to the interface with number `interface` by a BPF link; closing what is
 /// returned detaches it.
-fn link(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::Result<OwnedFd> {
+pub(crate) fn link(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::Result<OwnedFd> {
     let request = LinkCreate {
         program: program.as_raw_fd().cast_unsigned(),
         interface,
