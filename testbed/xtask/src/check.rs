@@ -249,10 +249,7 @@ fn fuzz() -> Result<Tally> {
 
 fn docs() -> Result<Tally> {
     let flags = [("RUSTDOCFLAGS", "-D warnings")];
-    counted(
-        "doc --workspace --no-deps --document-private-items --quiet",
-        &flags,
-    )
+    counted("doc --workspace --no-deps --keep-going --quiet", &flags)
 }
 
 /// Runs cargo with the words of `line`. If it ran tests, they are what is counted; else the
