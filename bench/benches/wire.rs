@@ -3,7 +3,7 @@
 //! Reads: nanoseconds a packet. `parse/tunnelled` is Ethernet, IPv4 with its header checksum,
 //! keyed GRE and the inner Ethernet; `parse/guest` is Ethernet, IPv4 and UDP; `emit` is the 42
 //! bytes that we put in front. None looks at the payload, so none may depend on the frame's
-//! length: expect 10 ns or less each, at 64 and at 1400 bytes alike.
+//! length: expect about 10 ns each, at 64 and at 1400 bytes alike.
 //!
 //! `checksum` reads every byte. Expect it to grow with the length from about 64 bytes on, at 10
 //! bytes a nanosecond or more, and etherparse's, its judge in the tests, not to be faster.

@@ -57,7 +57,7 @@ impl<'a> Gre<'a> {
         let (summed, rest) = optional(flags & CHECKSUM != 0, rest)?;
         let (key, rest) = optional(flags & KEY != 0, rest)?;
         let (sequence, payload) = optional(flags & SEQUENCE != 0, rest)?;
-        if summed.is_some() && !checksum::holds(bytes) {
+        if summed.is_some() && !checksum::holds_apart(bytes) {
             return Err(ParseError::Malformed);
         }
         let header = Self {
