@@ -77,7 +77,7 @@ pub enum Reply {
         /// Why, for a person.
         why: String,
     },
-    /// It could not be carried out. It has changed nothing.
+    /// It could not be carried out, or not yet.
     Failed {
         /// Why, for a person.
         why: String,

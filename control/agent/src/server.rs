@@ -282,7 +282,12 @@ impl Desk {
         call: impl FnOnce(Sender<Result<T, CallError>>) -> Call,
     ) -> Result<T, CallError> {
         let (reply, answer) = bounded(1);
-        let late = || CallError::Datapath("the agent is busy or ending; try again".to_owned());
+        let late = || {
+            CallError::Datapath(
+                "the agent is busy or ending, and may still carry it out: see `greyhound status`"
+                    .to_owned(),
+            )
+        };
         let deadline = Instant::now() + CALL;
         let sent = self.calls.send_deadline(call(reply), deadline);
         sent.map_err(|_| late())?;

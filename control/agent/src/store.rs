@@ -73,6 +73,7 @@ impl Store {
     ///
     /// If it cannot be opened, or what is in it does not fit.
     pub fn open(path: &Path, limits: Limits) -> Result<(Self, Desired), StoreError> {
+        begin(path)?;
         let database = Database::create(path).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
             error => disk(path, error),
@@ -246,6 +247,19 @@ fn disk(path: &Path, why: impl Into<redb::Error>) -> StoreError {
         path: path.to_owned(),
         why: Box::new(why.into()),
     }
+}
+
+/// Makes an empty store at `path` if nothing is there: elsewhere first, since a store whose making
+/// was cut short could not be opened.
+fn begin(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let making = path.with_extension("making");
+    let _ = std::fs::remove_file(&making); // of an agent that was killed as it made it
+    let made = Database::create(&making).map_err(|error| disk(path, error))?;
+    drop(made);
+    std::fs::rename(&making, path).map_err(|error| disk(path, redb::StorageError::Io(error)))
 }
 
 #[cfg(test)]

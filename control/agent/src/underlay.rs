@@ -64,6 +64,8 @@ pub struct Follower {
     events: Events,
     kernel: Kernel,
     wanted: Wanted,
+    /// Whether it was told yet whom to reach.
+    told: bool,
     found: Option<Ways>,
     /// The neighbours the ways hang on, and when each was last asked for.
     neighbours: BTreeMap<(u32, Ipv4Addr), Watched>,
@@ -104,6 +106,7 @@ impl Follower {
             events,
             kernel: Kernel::open()?,
             wanted: Wanted::default(),
+            told: false,
             found: None,
             neighbours: BTreeMap::new(),
             said: false,
@@ -130,12 +133,14 @@ impl Follower {
             let now = Instant::now();
             if let Some(wanted) = wanted.take() {
                 self.wanted = wanted;
+                self.told = true;
                 look_at = now;
             }
             if self.events.matter(&self.neighbours) {
                 look_at = look_at.min(now + COALESCE);
             }
-            if now >= look_at {
+            // Before it was told whom to reach, it would say that nobody can be.
+            if now >= look_at && self.told {
                 look_at = now + RESYNC;
                 self.look(ways);
             }

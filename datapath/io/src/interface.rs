@@ -70,15 +70,16 @@ impl Facts {
     pub fn of(interface: &str) -> Result<Self, FactsError> {
         let named = || interface.to_owned();
         let missing = || FactsError::NoInterface { interface: named() };
-        let index = index(interface).ok_or_else(missing)?;
-        let query = Query::new(interface).ok_or_else(missing)?;
         let refused = |source: io::Error| match source.raw_os_error() {
-            Some(libc::ENODEV) => missing(),
-            _ => FactsError::Refused {
+            // Any other, such as no descriptor left to ask by, says nothing of the interface.
+            Some(libc::ENODEV | libc::ENXIO) | None => missing(),
+            Some(_) => FactsError::Refused {
                 interface: named(),
                 source,
             },
         };
+        let query = Query::new(interface).map_err(refused)?;
+        let index = index(interface).ok_or_else(|| refused(io::Error::last_os_error()))?;
         Ok(Self {
             index,
             mtu: query.mtu().map_err(refused)?,
@@ -107,12 +108,13 @@ struct Query {
 }
 
 impl Query {
-    fn new(interface: &str) -> Option<Self> {
+    /// An error without a number: no name an interface could have.
+    fn new(interface: &str) -> io::Result<Self> {
         // SAFETY: integers and a union of them, for which zero is a value.
         let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
         let room = request.ifr_name.len();
         if interface.len() >= room {
-            return None;
+            return Err(io::ErrorKind::InvalidInput.into());
         }
         for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
             *to = from.cast_signed();
@@ -121,11 +123,11 @@ impl Query {
         let socket = unsafe {
             let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
             if fd < 0 {
-                return None;
+                return Err(io::Error::last_os_error());
             }
             OwnedFd::from_raw_fd(fd)
         };
-        Some(Self { socket, request })
+        Ok(Self { socket, request })
     }
 
     fn ask(&self, what: libc::c_ulong, mut request: libc::ifreq) -> io::Result<libc::ifreq> {

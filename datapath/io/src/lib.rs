@@ -15,18 +15,20 @@ mod attached;
 mod faulty;
 pub mod generator;
 mod interface;
+mod limit;
 pub mod memory;
 mod preference;
 mod recorder;
 mod steer;
 
 pub use af_xdp::{
-    AfXdp, BusyPoll, Counts, Down, Memory, MemoryError, Meter, Note, OpenError, OpenRequest, Pages, Rings,
-    SocketMode, Statistics, Step,
+    AfXdp, BusyPoll, Counts, Down, Memory, MemoryError, Meter, Note, OpenError, OpenRequest, Pages,
+    Rings, SocketMode, Statistics, Step,
 };
 pub use attached::Attached;
 pub use faulty::{Faults, Faulty, Lost};
 pub use interface::{Facts, FactsError};
+pub use limit::raise_descriptor_limit;
 pub use preference::{NoPreference, Preference};
 pub use recorder::Recorder;
 pub use steer::{Attachment, Steer, SteerError, Steered, Take};

@@ -74,7 +74,7 @@ pub struct NetworkProgram {
     /// 1 to 1,000,000; 300 if not said.
     #[serde(default = "NetworkProgram::default_aging")]
     pub aging_s: u32,
-    /// The largest IP packet of this network, in bytes: 68 to 1,774 (what one buffer holds).
+    /// The largest IP packet of this network, in bytes: 68 to 1,736 (what one buffer holds).
     /// If not said, what the underlay leaves room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,

@@ -156,10 +156,11 @@ impl Programs {
 
     /// The underlay, if one is programmed.
     pub fn underlay(&self) -> Option<(Epoch, &UnderlayProgram)> {
-        self.iter().find_map(|(epoch, program)| match program {
-            Program::Underlay(underlay) => Some((epoch, underlay)),
+        // Underlays sort before all other kinds, and there is one at most.
+        match self.all.first_key_value() {
+            Some((_, (epoch, Program::Underlay(underlay)))) => Some((*epoch, underlay)),
             _ => None,
-        })
+        }
     }
 
     /// Every network, by name.
@@ -261,7 +262,7 @@ impl Programs {
     fn check_network(&self, id: &Id, network: &NetworkProgram) -> Result<(), ProgramError> {
         range("aging_s", u64::from(network.aging_s), 1, 1_000_000)?;
         if let Some(mtu) = network.mtu {
-            range("mtu", u64::from(mtu), 68, 1774)?;
+            range("mtu", u64::from(mtu), 68, 1736)?;
         }
         if let Some(by) = self.vnets.get(&network.vnet)
             && *by != id.name

@@ -105,9 +105,12 @@ impl Compiler {
     ) -> Config {
         let underlay = programs.underlay().map(|(_, program)| program);
         let keys = underlay.iter().map(|program| PortKey::from(*program));
+        let guests = programs.ports().map(|(_, program)| program.into());
+        // A port that was withdrawn keeps its slot until its devices are gone: what they still
+        // bring must not pass for the next owner's.
         let fresh_ports = self
             .ports
-            .keep(keys.chain(programs.ports().map(|(_, program)| program.into())));
+            .keep(keys.chain(guests).chain(attached.keys().cloned()));
         let fresh_networks = self.networks.keep(programs.networks().map(|(_, p)| p.vnet));
         self.tunnels
             .keep(programs.tunnels().map(|(_, p)| (p.vnet, p.remote)));
@@ -279,8 +282,8 @@ fn way(port: u16, local: Ipv4Addr, vnet: Vnet, hop: &NextHop) -> Way {
         port,
         outer,
         sum,
-        // What a buffer holds behind its headroom bounds it too.
-        max_inner: max_inner.min(frame::MAX_FRAME),
+        // The peer's buffer has to hold it with its headers, and ours on its way there.
+        max_inner: max_inner.min(frame::MAX_FRAME - OUTER_LEN),
         source: hop.source,
         destination: hop.destination,
         mtu: hop.mtu,

@@ -5,7 +5,7 @@
 //! the bytes into one and keeps its own frame. So no frame ever leaves its owner's books, and one
 //! copy is all a hand-off costs.
 
-use frame::{Frame, FramePool};
+use frame::{Frame, FramePool, MAX_FRAME};
 use rtrb::{Consumer, Producer, RingBuffer};
 use switch::{Origin, Packet, WorkerId};
 
@@ -81,17 +81,17 @@ impl HandOff {
     ///
     /// # Errors
     ///
-    /// The packet itself, if the receiver has no empty frame here.
+    /// The packet itself, if the receiver has no empty frame here, or none so long.
     #[allow(clippy::result_large_err)] // the packet is handed back, not a description of it
     pub fn hand(&mut self, packet: Packet, task: Task, pool: &mut FramePool) -> Result<(), Packet> {
-        if self.filled_to.is_full() {
+        if self.filled_to.is_full() || packet.frame.len() > MAX_FRAME {
             return Err(packet);
         }
         let Ok(mut frame) = self.empty_from.pop() else {
             return Err(packet);
         };
-        // Longer than MAX_FRAME only if it came in that long, which no device of ours allows.
-        let _ = frame.fill(packet.frame.bytes());
+        let filled = frame.fill(packet.frame.bytes());
+        debug_assert!(filled.is_ok(), "its length was looked at");
         let handed = Handed {
             frame,
             origin: packet.origin,

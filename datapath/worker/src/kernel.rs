@@ -2,9 +2,13 @@
 
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, QueueDevice, Takes};
 use core::ptr::NonNull;
+use core::time::Duration;
 use frame::Borrower;
-use io::{AfXdp, BusyPoll, Facts, Meter, OpenRequest, Preference, Steer, Take};
+use io::{AfXdp, BusyPoll, Facts, FactsError, Meter, OpenRequest, Preference, Steer, Take};
 use switch::PortFacts;
+
+/// How long a queue that was just let go of may stay so: the kernel takes some 40 ms.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How interfaces are taken.
 #[derive(Clone, Debug)]
@@ -77,6 +81,11 @@ impl Kernel {
         let socket = AfXdp::open(&OpenRequest {
             preference: steer.preference(self.preference),
             busy_poll: self.busy_poll,
+            patience: if request.patient {
+                PATIENCE
+            } else {
+                Duration::ZERO
+            },
             ..OpenRequest::new(name, queue, memory, borrower)
         });
         let socket = socket.map_err(|error| error.to_string())?;
@@ -163,7 +172,12 @@ impl Attachment for Taken {
     }
 
     fn look(&mut self) -> Result<PortFacts, String> {
-        let facts = Facts::of(&self.interface).map_err(|error| error.to_string())?;
+        let facts = match Facts::of(&self.interface) {
+            Ok(facts) => facts,
+            Err(error @ FactsError::NoInterface { .. }) => return Err(error.to_string()),
+            // The kernel does not say just now: that is no reason to let go.
+            Err(_) => return Ok(self.known),
+        };
         if facts.index != self.facts.index {
             return Err("the interface went away, and came back as another".to_owned());
         }

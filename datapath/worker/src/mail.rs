@@ -1,7 +1,7 @@
 //! What the supervisor and a worker tell each other.
 //!
-//! One ring each way. A worker reads its mail between two turns, and frees nothing that came by
-//! it: what it has done with goes back by letter.
+//! One ring each way. A worker reads its mail at the start of a turn; what it has done with goes back
+//! by letter, and is freed elsewhere.
 
 use crate::turn::Polled;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};

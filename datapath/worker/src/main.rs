@@ -116,6 +116,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         limits.frames
     );
     let cores = cores(&args.cores)?;
+    io::raise_descriptor_limit().context("cannot raise the limit of open descriptors")?;
     let server = Server::listen(&args.socket)
         .with_context(|| format!("cannot listen at {}", args.socket.display()))?;
 

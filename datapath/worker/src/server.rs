@@ -11,7 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use program::link::{Answer, MAX_MESSAGE, Request};
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +58,13 @@ impl Server {
                 format!("another datapath listens at {}", path.display()),
             ));
         }
+        let is_socket = |found: fs::Metadata| found.file_type().is_socket();
+        if fs::symlink_metadata(path).is_ok_and(|found| !is_socket(found)) {
+            return Err(io::Error::new(
+                ErrorKind::AlreadyExists,
+                "there is a file, and it is no socket",
+            ));
+        }
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -93,7 +100,7 @@ impl Server {
             match self.asked.recv_timeout(LOOK / 4) {
                 Ok(Asked { request, answer }) => {
                     // Whoever asked may have gone.
-                    let _ = answer.send(supervisor.answer(request, clock.now(), meanwhile));
+                    let _ = answer.send(supervisor.answer(request, meanwhile));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),

@@ -1,7 +1,7 @@
 //! What the datapath shows of itself.
 
 use crate::mail::{Letter, Mail};
-use crate::supervisor::{Meanwhile, NoAnswer, Supervisor};
+use crate::supervisor::{Meanwhile, NOT_TRIED, NoAnswer, Supervisor};
 use crate::turn::SLICE;
 use core::sync::atomic::Ordering::Relaxed;
 use program::link::Answer;
@@ -45,7 +45,7 @@ impl Supervisor {
         let waits = || {
             self.waiting
                 .get(&key)
-                .map_or("not tried yet", String::as_str)
+                .map_or(NOT_TRIED, String::as_str)
                 .to_owned()
         };
         let mut notes = held.map_or_else(Vec::new, |held| held.attachment.notes());

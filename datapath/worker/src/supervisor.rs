@@ -1,8 +1,8 @@
 //! Off the path: takes programs, keeps ports attached to their interfaces, and tells the workers.
 //!
 //! What is in force is made whole and anew at every change, and swapped at each worker between
-//! two turns. A port goes the careful way: known to every worker before its first frame can come,
-//! and unknown to all before its device goes.
+//! two turns. A port comes the careful way: its first frame can come when every worker knows it; and
+//! its slot is nobody else's before its devices are gone.
 
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, Takes};
 use crate::mail::{Gauges, Letter, Mail};
@@ -28,6 +28,12 @@ const REST: Duration = Duration::from_millis(250);
 
 /// How often a worker is asked whether its letter is there, at most.
 const PATIENCE: u32 = 100_000;
+
+/// Why a port waits that was not tried yet.
+pub(crate) const NOT_TRIED: &str = "not tried yet";
+
+/// Frames there must be for each device, all in all: a quarter of them may lie in front of it.
+const FRAMES_A_DEVICE: usize = 256;
 
 /// The supervisor's side of one worker.
 pub struct Post {
@@ -85,8 +91,8 @@ pub struct Supervisor {
     pub(crate) waiting: BTreeMap<PortKey, String>,
     opener: Box<dyn Opener>,
     blocks: BTreeSet<u16>,
-    /// Closed devices whose frames rest: until when, and whose.
-    resting: Vec<(Instant, WorkerId, Borrower, u16)>,
+    /// Closed devices whose frames rest: since when, once that was noted, and whose.
+    resting: Vec<(Option<Instant>, WorkerId, Borrower, u16)>,
     looked: Instant,
     pulses: Vec<Pulse>,
     failed: Option<NoAnswer>,
@@ -122,14 +128,14 @@ impl Supervisor {
     }
 
     /// Does what is asked, on every worker, and then answers.
-    pub fn answer(&mut self, request: Request, now: Instant, meanwhile: Meanwhile<'_>) -> Answer {
+    pub fn answer(&mut self, request: Request, meanwhile: Meanwhile<'_>) -> Answer {
         let answer = match request {
             Request::Hello => Ok(Answer::Hello(Hello {
                 version: VERSION,
                 instance: self.instance,
                 applied: self.programs.applied(),
             })),
-            Request::Apply { steps } => self.apply(&steps, now, meanwhile),
+            Request::Apply { steps } => self.apply(&steps, meanwhile),
             Request::NextHops { next_hops } => self.follow(next_hops, meanwhile),
             Request::Show(subject) => self.show(&subject, meanwhile),
         };
@@ -168,7 +174,7 @@ impl Supervisor {
             }
         }
         for (key, why) in gone {
-            self.let_go(&key, why, now, meanwhile)?;
+            self.let_go(&key, why, meanwhile)?;
         }
         if changed {
             self.tell(meanwhile)?;
@@ -176,7 +182,7 @@ impl Supervisor {
         if self.waiting.is_empty() {
             Ok(())
         } else {
-            self.attach_all(now, meanwhile)
+            self.attach_all(meanwhile)
         }
     }
 
@@ -202,7 +208,6 @@ impl Supervisor {
     fn apply(
         &mut self,
         steps: &[program::Step],
-        now: Instant,
         meanwhile: Meanwhile<'_>,
     ) -> Result<Answer, NoAnswer> {
         let outcomes = steps.iter().map(|step| match self.programs.apply(step) {
@@ -217,7 +222,7 @@ impl Supervisor {
             },
         });
         let outcomes = outcomes.collect();
-        self.converge(now, meanwhile)?;
+        self.converge(meanwhile)?;
         Ok(Answer::Outcomes(outcomes))
     }
 
@@ -235,7 +240,7 @@ impl Supervisor {
     }
 
     /// Makes the datapath what the programs say it is.
-    fn converge(&mut self, now: Instant, meanwhile: Meanwhile<'_>) -> Result<(), NoAnswer> {
+    fn converge(&mut self, meanwhile: Meanwhile<'_>) -> Result<(), NoAnswer> {
         let wanted = self.wanted();
         let gone: Vec<_> = self
             .held
@@ -248,15 +253,15 @@ impl Supervisor {
             self.tell(meanwhile)?;
         }
         for key in gone {
-            self.let_go(&key, String::new(), now, meanwhile)?;
+            self.let_go(&key, String::new(), meanwhile)?;
         }
         for key in wanted
             .into_keys()
             .filter(|key| !self.held.contains_key(key))
         {
-            self.waiting.insert(key, "not tried yet".to_owned());
+            self.waiting.insert(key, NOT_TRIED.to_owned());
         }
-        self.attach_all(now, meanwhile)
+        self.attach_all(meanwhile)
     }
 
     /// The ports there should be, and which of their interface's frames are ours.
@@ -270,7 +275,7 @@ impl Supervisor {
     }
 
     /// Tries to attach every port that waits.
-    fn attach_all(&mut self, now: Instant, meanwhile: Meanwhile<'_>) -> Result<(), NoAnswer> {
+    fn attach_all(&mut self, meanwhile: Meanwhile<'_>) -> Result<(), NoAnswer> {
         let mut attached = Vec::new();
         let mut wanted = self.wanted();
         wanted.retain(|key, _| !self.held.contains_key(key));
@@ -290,7 +295,7 @@ impl Supervisor {
         for key in attached {
             let started = self.held.get_mut(&key).map(|held| held.attachment.start());
             if let Some(Err(why)) = started {
-                self.let_go(&key, why, now, meanwhile)?;
+                self.let_go(&key, why, meanwhile)?;
             }
         }
         Ok(())
@@ -307,6 +312,17 @@ impl Supervisor {
         let Some(slot) = self.compiler.port_slot(key) else {
             return Ok(Err("no room for another port".to_owned()));
         };
+        let home = takes.worker(0, u16::try_from(self.posts.len()).unwrap_or(u16::MAX));
+        if let Some(post) = self.posts.get(usize::from(home.0)) {
+            let devices = post.gauges.devices.load(Ordering::Relaxed);
+            if (devices + 1) * FRAMES_A_DEVICE > post.memory.1 / frame::CHUNK {
+                return Ok(Err(format!(
+                    "worker {} has no frame buffers left for another port: start the datapath \
+                     with more --frames",
+                    home.0
+                )));
+            }
+        }
         let Some(block) = self.blocks.pop_first() else {
             return Ok(Err("the frames of closed devices still rest".to_owned()));
         };
@@ -315,6 +331,7 @@ impl Supervisor {
             takes,
             memory: self.posts.iter().map(|post| post.memory).collect(),
             first_borrower: block * MAX_QUEUES,
+            patient: self.waiting.get(key).is_none_or(|why| why == NOT_TRIED),
         };
         let mut attachment = match self.opener.open(&request) {
             Ok(attachment) => attachment,
@@ -341,13 +358,12 @@ impl Supervisor {
         Ok(Ok(()))
     }
 
-    /// Detaches a port: no worker knows it any more, then its devices go, then its interface is
-    /// the kernel's again.
+    /// Detaches a port: its interface is the kernel's again, then its devices go, then no worker
+    /// knows it any more.
     fn let_go(
         &mut self,
         key: &PortKey,
         why: String,
-        now: Instant,
         meanwhile: Meanwhile<'_>,
     ) -> Result<(), NoAnswer> {
         let Some(Held {
@@ -371,7 +387,8 @@ impl Supervisor {
             for polled in devices {
                 let (borrower, device) = polled.into_device();
                 drop(device); // closes its socket
-                self.resting.push((now + REST, worker, borrower, block));
+                // Many ports may go in one call: the rest begins when the next one is made.
+                self.resting.push((None, worker, borrower, block));
             }
         }
         if self.wanted().contains_key(key) {
@@ -381,7 +398,11 @@ impl Supervisor {
     }
 
     fn wake_rested(&mut self, now: Instant, meanwhile: Meanwhile<'_>) -> Result<(), NoAnswer> {
-        while let Some(at) = self.resting.iter().position(|(until, ..)| *until <= now) {
+        for (since, ..) in &mut self.resting {
+            since.get_or_insert(now);
+        }
+        let rested = |since: &Option<Instant>| since.is_some_and(|since| now.since(since) >= REST);
+        while let Some(at) = self.resting.iter().position(|(since, ..)| rested(since)) {
             let (_, worker, borrower, block) = self.resting.swap_remove(at);
             self.ask(worker, Mail::Reclaim(borrower), meanwhile)?;
             if !self.resting.iter().any(|(.., other)| *other == block) {

@@ -156,7 +156,7 @@ fn run(
             continue;
         }
         core::hint::spin_loop();
-        quiet_turns += 1;
+        quiet_turns = SPIN.min(quiet_turns + 1);
         let Some(idle_after) = idle_after else {
             continue;
         };

@@ -32,8 +32,18 @@ pub const SLICE: usize = 128;
 /// Mail read in one turn, so that a turn stays short.
 const MAIL: usize = 4;
 
+/// Frames that may lie in front of a quiet device, at most.
+const QUIET: usize = 256;
+
+/// And at least, however many devices there are: fewer would be gone before a turn is over.
+const LEAST: usize = 64;
+
+/// Devices asked to look again at one time: a turn stays short with a thousand of them.
+const LOOKED_AT: usize = 8;
+
 /// A device is asked to look again at least this often, whether or not it seems to need that: a
-/// lost wake-up stalls a queue for so long, and not for ever.
+/// lost wake-up stalls a queue for so long, and not for ever. With more than [`LOOKED_AT`] devices
+/// they take turns.
 const LOOK_AGAIN: Duration = Duration::from_micros(150);
 
 /// What a worker is made of.
@@ -64,6 +74,8 @@ pub struct Polled {
     borrower: Borrower,
     device: Box<dyn Device>,
     outbox: Outbox,
+    /// Whether it has filled a burst, and got a larger share of the frames.
+    busy: bool,
 }
 
 impl Polled {
@@ -74,6 +86,7 @@ impl Polled {
             borrower,
             device,
             outbox: Outbox::new(WAITING),
+            busy: false,
         }
     }
 
@@ -105,6 +118,8 @@ pub struct Worker {
     batch: Batch,
     copies: Batch,
     looked: Instant,
+    /// The device that was asked to look again last.
+    look_at: usize,
 }
 
 impl Worker {
@@ -141,6 +156,7 @@ impl Worker {
             batch: Batch::new(BURST + COPIES),
             copies: Batch::new(COPIES),
             looked: Instant::START,
+            look_at: 0,
         }
     }
 
@@ -167,8 +183,10 @@ impl Worker {
         }
         if now.since(self.looked) >= LOOK_AGAIN {
             self.looked = now;
-            for polled in &mut self.devices {
-                polled.device.wake();
+            let count = self.devices.len().min(LOOKED_AT);
+            for _ in 0..count {
+                self.look_at = (self.look_at + 1) % self.devices.len();
+                self.devices[self.look_at].device.wake();
             }
         }
         self.note(taken, moved);
@@ -183,6 +201,9 @@ impl Worker {
         let count = device.receive(&mut self.pool, &mut self.burst);
         if count == 0 {
             return 0;
+        }
+        if count == BURST {
+            self.grow(index);
         }
         for frame in self.burst.take(BURST) {
             // The batch is empty here and has room for a burst.
@@ -377,10 +398,32 @@ impl Worker {
                 *by = u16::try_from(index).unwrap_or(NOWHERE);
             }
         }
-        // Half of the frames may lie in front of the devices; the rest is for what is under way.
-        let share = self.pool.made() / 2 / self.devices.len().max(1);
+        let quiet = self.quiet_share();
+        let busy = self.busy_share();
         for polled in &mut self.devices {
-            polled.device.share(share);
+            polled.device.share(if polled.busy { busy } else { quiet });
+        }
+    }
+
+    /// Frames that may lie in front of each device that is not busy: a quarter of all, together.
+    /// What lies in a fill ring cannot be called back, so a device starts with little.
+    fn quiet_share(&self) -> usize {
+        (self.pool.made() / 4 / self.devices.len().max(1)).clamp(LEAST, QUIET)
+    }
+
+    /// Frames that may lie in front of a busy device.
+    fn busy_share(&self) -> usize {
+        (self.pool.made() / 8).min(2048)
+    }
+
+    /// A device that fills a burst gets more frames, as long as a quarter of all is enough for
+    /// those that have.
+    fn grow(&mut self, index: usize) {
+        let busy = self.devices.iter().filter(|polled| polled.busy).count();
+        let share = self.busy_share();
+        if !self.devices[index].busy && (busy + 1) * share <= self.pool.made() / 4 {
+            self.devices[index].busy = true;
+            self.devices[index].device.share(share);
         }
     }
 
@@ -405,7 +448,10 @@ impl Worker {
 
     /// Whether nothing waits for this worker but what its devices may have.
     pub fn is_quiet(&self) -> bool {
-        self.mail.is_empty() && !self.hand_offs.iter().any(HandOff::is_waiting)
+        let waits = |polled: &Polled| polled.outbox.len() > 0;
+        self.mail.is_empty()
+            && !self.hand_offs.iter().any(HandOff::is_waiting)
+            && !self.devices.iter().any(waits)
     }
 
     /// The workers that were handed something since this was last asked.

@@ -245,3 +245,88 @@ fn an_interface_that_goes_and_comes_back_is_taken_again() {
     lab.send(&a, &ethernet(ALL, a.mac));
     assert_eq!(lab.received(&b).len(), 1);
 }
+
+#[test]
+fn ports_replaced_at_once_do_not_inherit_what_the_old_ones_still_send() {
+    use program::link::Request;
+    use program::{Epoch, Interface, PortProgram, Program, Step, Vnet};
+
+    let mut lab = Lab::new(2, 1);
+    lab.network(2);
+    // More than half of the slots there are: the new ports cannot have slots of their own yet.
+    let old: Vec<Guest> = (0..40).map(|_| lab.guest(0, 1)).collect();
+    for guest in &old {
+        for _ in 0..50 {
+            lab.offer(guest, &ethernet(ALL, guest.mac));
+        }
+    }
+    let mut steps: Vec<Step> = Vec::new();
+    for guest in &old {
+        let id = Id {
+            kind: Kind::Port,
+            name: Name::try_from(guest.name.clone()).unwrap(),
+        };
+        let epoch = Epoch(1000);
+        steps.push(Step::Withdraw { epoch, id });
+    }
+    for n in 0..40 {
+        let name = format!("new{n}");
+        lab.plug(0, &name, 1500);
+        steps.push(Step::Put {
+            epoch: Epoch(1000),
+            program: Program::Port(PortProgram {
+                name: Name::try_from(name.clone()).unwrap(),
+                vnet: Vnet(2),
+                interface: Interface::try_from(name).unwrap(),
+                mac: Speaks::Any,
+            }),
+        });
+    }
+    let (host, now) = lab.host(0);
+    host.ask(Request::Apply { steps }, now);
+    lab.settle();
+    let (host, now) = lab.host(0);
+    let ledgers = host.counters(now);
+    assert_eq!(
+        ledgers.vnets[&Vnet(2)].received,
+        0,
+        "no guest of vnet 2 has sent"
+    );
+    lab.wait(Duration::from_secs(1));
+    let (host, now) = lab.host(0);
+    let Report::Ports(ports) = host.show(Subject::Ports, now) else {
+        panic!("ports were asked for")
+    };
+    let up = ports.iter().filter(|port| port.state == "up").count();
+    assert_eq!(
+        up, 41,
+        "the underlay and every new port, once there was room"
+    );
+}
+
+#[test]
+fn the_longest_frame_goes_between_workers_and_to_the_peer() {
+    let mut lab = Lab::with(sim::Setup {
+        workers: 2,
+        queues: 1,
+        mtu: 9000,
+        ..sim::Setup::default()
+    });
+    for vnet in 0..4 {
+        lab.network(vnet);
+        let (a, b) = (lab.guest(0, vnet), lab.guest(1, vnet));
+        lab.host(0).0.grow(&a.name, 9000);
+        lab.host(1).0.grow(&b.name, 9000);
+        lab.wait(Duration::from_secs(1));
+        for (len, arrives) in [(1750, true), (1751, false)] {
+            let mut frame = ethernet(ALL, a.mac);
+            frame.resize(len, 7);
+            lab.send(&a, &frame);
+            assert_eq!(
+                !lab.received(&b).is_empty(),
+                arrives,
+                "vnet {vnet}, {len} bytes"
+            );
+        }
+    }
+}

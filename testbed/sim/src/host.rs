@@ -21,7 +21,7 @@ pub(crate) const LIMITS: Limits = Limits {
     networks: 64,
     tunnels: 256,
     stations: 4096,
-    frames: 4096,
+    frames: 20_480,
 };
 
 /// Frames an interface of memory holds, each way.
@@ -101,7 +101,7 @@ impl Host {
             workers,
             ..
         } = self;
-        supervisor.answer(request, now, &mut || {
+        supervisor.answer(request, &mut || {
             for worker in &mut *workers {
                 worker.turn(now);
             }
@@ -195,6 +195,13 @@ impl Host {
         let ends = Vec::new();
         self.interfaces()
             .insert(name.to_owned(), Interface { mtu, queues, ends });
+    }
+
+    /// Changes an interface's MTU, as an operator would.
+    pub fn grow(&self, name: &str, mtu: u32) {
+        if let Some(interface) = self.interfaces().get_mut(name) {
+            interface.mtu = mtu;
+        }
     }
 
     /// Takes an interface away.
