@@ -64,6 +64,11 @@ pub trait Service {
     /// What it is called in counters and traces.
     const NAME: &'static str;
 
+    /// Asks for the memory that [`decide`](Self::decide) will read, of every packet of the batch
+    /// before the first is decided on. Changes nothing.
+    #[inline]
+    fn ahead(_turn: &Turn<'_>, _packet: &Packet) {}
+
     /// Decides what happens to `packet` next.
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict;
 }
@@ -71,6 +76,11 @@ pub trait Service {
 /// The only loop over packets: takes every packet that has no verdict yet through `S`.
 #[inline]
 pub fn run<S: Service>(turn: &mut Turn<'_>, batch: &mut Batch) {
+    for packet in batch.iter() {
+        if packet.verdict == Verdict::Next {
+            S::ahead(turn, packet);
+        }
+    }
     for packet in batch.iter_mut() {
         if packet.verdict == Verdict::Next {
             packet.verdict = S::decide(turn, packet);

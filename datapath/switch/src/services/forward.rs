@@ -29,7 +29,15 @@ impl Service for Forward {
             return Verdict::Next;
         }
         let station = Station::new(network.vnet, destination);
-        match turn.state.fdb.lookup(turn.now, station) {
+        let location = match turn.state.found {
+            Some((found, at, location)) if found == station && at == turn.now => location,
+            _ => {
+                let location = turn.state.fdb.lookup(turn.now, station);
+                turn.state.found = Some((station, turn.now, location));
+                location
+            }
+        };
+        match location {
             Some(Location::Port { slot, generation }) => {
                 let current = turn
                     .config

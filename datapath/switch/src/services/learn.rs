@@ -3,7 +3,7 @@
 //! Reads the network's program. Writes the table of stations. Comes before `Forward`, so that a
 //! station's own frame is enough to be found by.
 
-use crate::{Cell, DropReason, NOWHERE, Packet, Service, Turn, Verdict};
+use crate::{Cell, DropReason, NOWHERE, Packet, Service, State, Turn, Verdict};
 use tables::{Learned, Location, Station};
 use wire::ethernet::{Ethernet, is_group};
 
@@ -12,6 +12,26 @@ pub struct Learn;
 
 impl Service for Learn {
     const NAME: &'static str = "learn";
+
+    #[inline]
+    fn ahead(turn: &Turn<'_>, packet: &Packet) {
+        let Some(network) = turn.config.network(packet.vnet) else {
+            return;
+        };
+        let Ok((ethernet, _)) = Ethernet::parse(packet.frame.bytes()) else {
+            return;
+        };
+        let State { fdb, heard, found } = &*turn.state;
+        let source = Station::new(network.vnet, ethernet.source());
+        if heard.is_none_or(|(heard, ..)| heard != source) {
+            fdb.touch(&fdb.place(source));
+        }
+        // What `Forward` reads, which comes next.
+        let destination = Station::new(network.vnet, ethernet.destination());
+        if found.is_none_or(|(found, ..)| found != destination) {
+            fdb.touch(&fdb.place(destination));
+        }
+    }
 
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
         let Some(network) = turn.config.network(packet.vnet) else {
@@ -28,6 +48,11 @@ impl Service for Learn {
             return Verdict::Drop(DropReason::NoPort);
         };
         let station = Station::new(network.vnet, source);
+        let heard = Some((station, location, turn.now));
+        if turn.state.heard == heard {
+            return Verdict::Next;
+        }
+        turn.state.heard = heard;
         let cell = match turn
             .state
             .fdb
@@ -36,8 +61,12 @@ impl Service for Learn {
             Learned::Known => return Verdict::Next,
             Learned::New => Cell::Learned,
             Learned::Moved { .. } => Cell::Moved,
-            Learned::Full => Cell::NotLearned, // it will be flooded to, at its own cost
+            Learned::Full => {
+                turn.state.heard = None; // each of its frames is counted
+                Cell::NotLearned // it will be flooded to, at its own cost
+            }
         };
+        turn.state.found = None;
         turn.counters.both(packet.origin.port, packet.vnet, cell, 1);
         Verdict::Next
     }
