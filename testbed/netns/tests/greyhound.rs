@@ -5,7 +5,7 @@
 mod stage;
 
 use netns::measure::{iperf3, ping};
-use netns::{Greyhound, program, until};
+use netns::{Greyhound, GuestOptions, Options, program, until};
 use stage::{FAST, LIMIT, Stage, VNET, balanced, every_size_arrives, first_answer, ping_clean};
 use std::time::Duration;
 
@@ -140,4 +140,121 @@ fn an_agent_that_restarts_has_its_programs_and_disturbs_nobody() {
         let seen = pings.join().unwrap().unwrap();
         assert!(seen.is_clean(), "{seen:?}");
     });
+}
+
+#[test]
+fn a_guest_that_leaves_its_checksums_to_a_card_runs_tcp_and_is_told_of() {
+    let stage = Stage::new("greyhound test: unfinished checksums");
+    let Stage { h1, h2, b, lab, .. } = &stage;
+    let leaves = GuestOptions {
+        offloads: true,
+        ..GuestOptions::default()
+    };
+    let c = lab.guest_with(h1, "c", [10, 0, 0, 3].into(), "02:00:00:00:00:03", &leaves);
+    let c = c.unwrap();
+    let (one, other) = (Greyhound::start(h1).unwrap(), Greyhound::start(h2).unwrap());
+    one.apply(&stage::programs(h1, h2, VNET, &[&c])).unwrap();
+    other.apply(&stage::programs(h2, h1, VNET, &[b])).unwrap();
+    one.wait_up(LIMIT).unwrap();
+    first_answer(&c, b);
+    for args in [&[][..], &["-R"]] {
+        let seen = iperf3(b, b.address(), &c, 3, args).unwrap();
+        assert!(seen.mbit > 50.0, "{args:?} {seen:?}");
+    }
+    let shown = one.show("ports").unwrap().to_string();
+    assert!(shown.contains("checksums unfinished"), "{shown}");
+    balanced(&one);
+}
+
+#[test]
+fn two_workers_carry_networks_at_home_on_either() {
+    let stage = Stage::new("greyhound test: two workers");
+    let Stage { h1, h2, a, b, .. } = &stage;
+    let options = Options {
+        cores: "0,1".into(),
+        ..Options::default()
+    };
+    let one = Greyhound::start_with(h1, &options).unwrap();
+    let other = Greyhound::start(h2).unwrap();
+    let mut homes = Vec::new();
+    for vnet in 0..4 {
+        one.apply(&stage::programs(h1, h2, vnet, &[a])).unwrap();
+        other.apply(&stage::programs(h2, h1, vnet, &[b])).unwrap();
+        one.wait_up(LIMIT).unwrap();
+        other.wait_up(LIMIT).unwrap();
+        first_answer(a, b);
+        ping_clean(a, b, 20);
+        every_size_arrives(a, b);
+        every_size_arrives(b, a);
+        let networks = one.show("networks").unwrap();
+        homes.push(networks.as_array().unwrap()[0]["worker"].as_u64().unwrap());
+        balanced(&one);
+        for documents in [["port", "a"], ["tunnel", "red-peer"], ["network", "red"]] {
+            let withdrawn = one
+                .command(&["withdraw", documents[0], documents[1]])
+                .unwrap();
+            assert!(withdrawn.status.success(), "{}", withdrawn.stderr);
+        }
+        for documents in [["port", "b"], ["tunnel", "red-peer"], ["network", "red"]] {
+            let withdrawn = other
+                .command(&["withdraw", documents[0], documents[1]])
+                .unwrap();
+            assert!(withdrawn.status.success(), "{}", withdrawn.stderr);
+        }
+    }
+    assert!(
+        homes.contains(&0) && homes.contains(&1),
+        "both are home to some: {homes:?}"
+    );
+}
+
+#[test]
+fn what_the_kernel_says_of_the_underlay_is_followed_within_a_second() {
+    let stage = Stage::new("greyhound test: the kernel's news");
+    let (one, _other) = both(&stage);
+    let Stage { h1, h2, a, b, .. } = &stage;
+    first_answer(a, b);
+    let tunnel = || one.show("tunnels").unwrap()[0].clone();
+    let soon = |what: &str, holds: &dyn Fn() -> bool| {
+        until(what, Duration::from_secs(1), holds).unwrap_or_else(|e| panic!("{e}: {}", tunnel()));
+    };
+    soon("the way is known", &|| {
+        tunnel()["state"] == "up" && tunnel()["mtu"] == 1600
+    });
+
+    h1.ip("link set under0 mtu 1580").unwrap();
+    soon("the new MTU is told", &|| tunnel()["mtu"] == 1580);
+    let network = one.show("networks").unwrap()[0].clone();
+    assert_eq!(network["mtu"], 1580 - 42, "{network}");
+
+    h1.ip("link set under0 down").unwrap();
+    soon("there is no way", &|| tunnel()["state"] != "up");
+    h1.ip("link set under0 up").unwrap();
+    until("the way is back", LIMIT, || tunnel()["state"] == "up").unwrap();
+    first_answer(a, b);
+
+    // A route through a gateway: the next hop is the gateway, whoever the peer is.
+    let to = format!(
+        "route replace {}/32 via {} dev under0 mtu 1500",
+        "192.0.2.9",
+        h2.address()
+    );
+    h1.ip(&to).unwrap();
+    let far = program::tunnel("far", VNET, [192, 0, 2, 9].into());
+    one.apply(&[far]).unwrap();
+    let far = || one.show("tunnels").unwrap()[0].clone();
+    soon("the far peer is behind the gateway", &|| {
+        far()["name"] == "far" && far()["state"] == "up" && far()["mtu"] == 1500
+    });
+    assert_eq!(
+        far()["next_hop"],
+        one.show("tunnels").unwrap()[1]["next_hop"]
+    );
+    h1.ip("route del 192.0.2.9/32").unwrap();
+    soon("the far peer is lost", &|| far()["state"] != "up");
+    assert_eq!(
+        one.show("tunnels").unwrap()[1]["state"],
+        "up",
+        "the other is not"
+    );
 }
