@@ -3,7 +3,7 @@
 //! One ring each way. A worker reads its mail at the start of a turn; what it has done with goes back
 //! by letter, and is freed elsewhere.
 
-use crate::turn::Polled;
+use crate::polled::Polled;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use frame::Borrower;
 use rtrb::{Consumer, Producer, RingBuffer};

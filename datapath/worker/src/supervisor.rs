@@ -6,7 +6,7 @@
 
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, Takes};
 use crate::mail::{Gauges, Letter, Mail};
-use crate::turn::Polled;
+use crate::polled::Polled;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use frame::Borrower;

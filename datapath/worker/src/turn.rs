@@ -2,12 +2,11 @@
 
 use crate::handoff::{HandOff, Task};
 use crate::mail::{Gauges, Letter, Mail};
-use crate::outbox::Outbox;
 use crate::placement;
+use crate::polled::Polled;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use frame::{Borrower, Burst, FramePool};
-use io::Device;
+use frame::{Burst, FramePool};
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
 use switch::path::{arrived, depart, inbound, outbound, settle};
@@ -23,9 +22,6 @@ pub const BURST: usize = 256;
 
 /// Copies made by flooding in one turn, for one device's frames.
 const COPIES: usize = 1024;
-
-/// Frames that may wait for one device.
-const WAITING: usize = 1024;
 
 /// Buckets of the table of stations that one mail asks for, so that a turn stays short.
 pub const SLICE: usize = 128;
@@ -70,34 +66,6 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// What it says of itself.
     pub gauges: Arc<Gauges>,
-}
-
-/// A device, what waits to leave by it, and whose port it is.
-pub struct Polled {
-    slot: u16,
-    borrower: Borrower,
-    device: Box<dyn Device>,
-    outbox: Outbox,
-    /// Whether it has brought many frames at once, and got a larger share.
-    busy: bool,
-}
-
-impl Polled {
-    /// A queue of the port in `slot`, that borrows frames under `borrower`.
-    pub fn new(slot: u16, borrower: Borrower, device: Box<dyn Device>) -> Self {
-        Self {
-            slot,
-            borrower,
-            device,
-            outbox: Outbox::new(WAITING),
-            busy: false,
-        }
-    }
-
-    /// The device and the number it borrows frames under.
-    pub fn into_device(self) -> (Borrower, Box<dyn Device>) {
-        (self.borrower, self.device)
-    }
 }
 
 /// One worker: its devices, its frames, what it was told and what it remembers.
