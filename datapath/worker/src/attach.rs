@@ -19,7 +19,7 @@ pub struct PortRequest {
     pub takes: Takes,
     /// The memory of each worker's frames, in the workers' order: base address and bytes.
     pub memory: Vec<(usize, usize)>,
-    /// Whether a queue that is still being let go of is worth a wait: only the first time.
+    /// Whether a queue that is still being let go of is worth a long wait: only the first time.
     pub patient: bool,
     /// The number the port's first queue borrows frames under; each further queue takes the next.
     pub first_borrower: u16,

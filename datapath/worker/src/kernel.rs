@@ -10,6 +10,9 @@ use switch::PortFacts;
 /// How long a queue that was just let go of may stay so: the kernel takes some 40 ms.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The same, when it is tried again: many ports may wait, and all of them for one thread.
+const PATIENCE_AGAIN: Duration = Duration::from_millis(100);
+
 /// How interfaces are taken.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -84,7 +87,7 @@ impl Kernel {
             patience: if request.patient {
                 PATIENCE
             } else {
-                Duration::ZERO
+                PATIENCE_AGAIN
             },
             ..OpenRequest::new(name, queue, memory, borrower)
         });

@@ -23,10 +23,17 @@ fn a_datapath_killed_a_hundred_times_leaves_no_xdp_and_is_back_within_a_second()
     one.apply(&stage::programs(h1, h2, VNET, &[a])).unwrap();
     other.apply(&stage::programs(h2, h1, VNET, &[b])).unwrap();
     first_answer(a, b);
+    // A guest whose own ARP question fell into the gap asks again a second later: that second is
+    // the guest's, and is not measured here.
+    for (from, to) in [(a, b), (b, a)] {
+        let (address, mac) = (to.address(), to.mac());
+        let known = format!("neigh replace {address} lladdr {mac} dev eth0 nud permanent");
+        from.ip(&known).unwrap();
+    }
 
     let load = ["-n", "-q", "-i", "0.002", "-s", "1000", "10.0.0.2"];
     let _load = a.start("load", "ping", &load).unwrap();
-    let mut slowest = Duration::ZERO;
+    let mut back = Vec::new();
     for time in 1..=TIMES {
         one.datapath().kill().unwrap();
         for interface in ["under0", a.port()] {
@@ -40,9 +47,14 @@ fn a_datapath_killed_a_hundred_times_leaves_no_xdp_and_is_back_within_a_second()
         one.restart_datapath().unwrap();
         let took = time_until("it forwards again", || answers(a, b));
         assert!(took < BACK_WITHIN, "time {time}: back after {took:?}");
-        slowest = slowest.max(took);
+        back.push(took);
     }
-    println!("killed {TIMES} times; back after {slowest:?} at most");
+    back.sort();
+    println!(
+        "killed {TIMES} times; back after {:?} in the middle, {:?} at most",
+        back[TIMES / 2],
+        back[TIMES - 1]
+    );
     one.wait_up(LIMIT).unwrap();
     stage::balanced(&one);
 }
