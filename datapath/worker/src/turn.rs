@@ -385,15 +385,15 @@ impl Worker {
 
     /// Frames that may lie in front of a busy device.
     fn busy_share(&self) -> usize {
-        (self.pool.made() / 8).min(2048)
+        (self.pool.made() / 16).min(1024)
     }
 
-    /// A device that brings many frames at once gets more, as long as a quarter of all is enough for
-    /// those that have.
+    /// A device that brings many frames at once gets more, as long as half of all is enough for
+    /// those that have. The last quarter is for what is under way.
     fn grow(&mut self, index: usize) {
         let busy = self.devices.iter().filter(|polled| polled.busy).count();
         let share = self.busy_share();
-        if !self.devices[index].busy && (busy + 1) * share <= self.pool.made() / 4 {
+        if !self.devices[index].busy && (busy + 1) * share <= self.pool.made() / 2 {
             self.devices[index].busy = true;
             self.devices[index].device.share(share);
         }
