@@ -200,14 +200,15 @@ fn a_lab_whose_test_panics_is_removed_too() {
 #[test]
 fn what_a_killed_run_left_is_found_named_and_removed() {
     let (mut other, run) = other_run();
-    let pids = Command::new("ip")
-        .args(["netns", "pids", &format!("gh-{run}-h1")])
-        .output();
-    let sleeper: u32 = String::from_utf8(pids.unwrap().stdout)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let mut sleeper = 0;
+    until("what it starts is there", LIMIT, || {
+        let pids = Command::new("ip")
+            .args(["netns", "pids", &format!("gh-{run}-h1")])
+            .output();
+        let pids = String::from_utf8(pids.unwrap().stdout).unwrap();
+        pids.trim().parse().map(|pid| sleeper = pid).is_ok()
+    })
+    .unwrap();
 
     assert!(
         sweep().unwrap().iter().all(|swept| swept.run != run),
