@@ -23,6 +23,7 @@
 extern crate std;
 
 pub mod checksum;
+pub mod ecn;
 mod error;
 pub mod ethernet;
 pub mod gre;
@@ -30,6 +31,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod l4;
 
+pub use ecn::Ecn;
 pub use error::{ParseError, Unsupported};
 pub use ethernet::{EtherType, Ethernet, EthernetRepr, MacAddr};
 pub use gre::{Gre, GreRepr};
