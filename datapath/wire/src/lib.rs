@@ -30,6 +30,7 @@ pub mod gre;
 pub mod ipv4;
 pub mod ipv6;
 pub mod l4;
+pub mod mss;
 
 pub use ecn::Ecn;
 pub use error::{ParseError, Unsupported};

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use wire::l4::{Finding, Icmp, Tcp, Udp, finding};
 use wire::{
     EtherType, Ethernet, EthernetRepr, Gre, GreRepr, Ipv4, Ipv4Repr, Ipv6, ParseError, Protocol,
-    checksum, ethernet,
+    checksum, ethernet, mss,
 };
 
 /// The judge's sum: it gives the checksum, in memory order.
@@ -378,5 +378,57 @@ proptest! {
                 prop_assert!(inside(payload));
             }
         }
+    }
+
+    #[test]
+    fn a_clamped_syn_is_what_the_judge_reads_and_sums(
+        addresses in any::<([u8; 4], [u8; 4])>(),
+        says in any::<u16>(),
+        max in any::<u16>(),
+        before in 0..=3usize,
+        wide in any::<bool>(),
+        wrong in prop::option::of(1..=0xfffeu16),
+        payload in vec(any::<u8>(), 0..40),
+    ) {
+        use etherparse::{TcpHeader, TcpOptionElement as Option_};
+        let mut options = vec![Option_::Noop; before];
+        if wide {
+            options.push(Option_::WindowScale(7));
+        }
+        options.push(Option_::MaximumSegmentSize(says));
+        let mut header = TcpHeader::new(1, 2, 3, 4);
+        header.syn = true;
+        header.set_options(&options).expect("they fit");
+        let right = header.calc_checksum_ipv4_raw(addresses.0, addresses.1, &payload);
+        header.checksum = right.expect("small") ^ wrong.unwrap_or(0);
+        let mut segment = header.to_bytes().to_vec();
+        segment.extend(&payload);
+
+        let changed = mss::clamp(&mut segment, max);
+        prop_assert_eq!(changed, (says > max).then_some(says));
+        let (judge, behind) = TcpHeader::from_slice(&segment).expect("whole");
+        prop_assert_eq!(behind, &payload[..]);
+        let read: Vec<_> = judge.options_iterator().collect::<Result<_, _>>().expect("whole");
+        prop_assert!(read.contains(&Option_::MaximumSegmentSize(says.min(max))));
+        let right = judge.calc_checksum_ipv4_raw(addresses.0, addresses.1, &payload);
+        prop_assert_eq!(right.expect("small") == judge.checksum, wrong.is_none());
+    }
+
+    #[test]
+    fn random_segments_are_clamped_or_left_and_never_more_than_the_header(
+        mut bytes in vec(any::<u8>(), 0..100),
+        kinds in vec(0..5u8, 40),
+        max in any::<u16>(),
+    ) {
+        if let Some(offset_and_flags) = bytes.get_mut(12..14) {
+            offset_and_flags[1] |= 2;
+        }
+        for (byte, kind) in bytes.iter_mut().skip(20).step_by(2).zip(kinds) {
+            *byte = kind; // so that options are met
+        }
+        let before = bytes.clone();
+        let changed = mss::clamp(&mut bytes, max);
+        prop_assert_eq!(changed.is_some(), before != bytes);
+        prop_assert_eq!(bytes.get(60..), before.get(60..));
     }
 }
