@@ -1,7 +1,7 @@
 //! Why a program was refused.
 
 use crate::{Epoch, Id, Interface, Mac, Name, Vnet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use thiserror::Error;
 
 /// Why a program was refused. Nothing of a refused program is applied.
@@ -49,7 +49,32 @@ pub enum ProgramError {
         /// The path of the field.
         field: &'static str,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
+    },
+    /// Neither an IP address nor one with the number of bits that others share with it.
+    #[error("{0:?} is no address or prefix; write 10.1.1.5, or 10.1.1.0/24 with zeros behind")]
+    NotAPrefix(String),
+    /// Not one address, nor one of each family.
+    #[error("an endpoint is one IP address, or a list of one IPv4 and one IPv6 address")]
+    NotAnEndpoint,
+    /// Two fields that do not go together.
+    #[error("{why}")]
+    Contradiction {
+        /// The path of the one that should change.
+        field: &'static str,
+        /// Which other one it does not go with.
+        why: &'static str,
+    },
+    /// More bytes than one buffer of this datapath holds.
+    #[error(
+        "an MTU of {got} takes jumbo buffers, without which {high} is the most: \
+         start the datapath with --jumbo"
+    )]
+    NoJumbo {
+        /// What was said.
+        got: u16,
+        /// What is carried at most.
+        high: u16,
     },
     /// A number outside its range.
     #[error("{got} is out of range; {low} to {high} are good")]
@@ -106,13 +131,24 @@ pub enum ProgramError {
         /// The network.
         vnet: Vnet,
         /// The peer.
-        remote: Ipv4Addr,
+        remote: IpAddr,
         /// The tunnel there is.
         by: Name,
     },
+    /// Two tunnels without a key from one peer: what comes could be either's.
+    #[error("what {remote} sends without a key belongs to {by} already")]
+    UnkeyedTaken {
+        /// The peer.
+        remote: IpAddr,
+        /// The tunnel there is.
+        by: Name,
+    },
+    /// Two stations have one address.
+    #[error("{0} comes twice")]
+    NeighbourTwice(IpAddr),
     /// A tunnel to our own endpoint.
     #[error("{0} is this host's own endpoint")]
-    OwnEndpoint(Ipv4Addr),
+    OwnEndpoint(IpAddr),
     /// A second underlay: this version carries one.
     #[error("there is an underlay already: {0}")]
     SecondUnderlay(Name),
@@ -137,11 +173,18 @@ impl ProgramError {
         match self {
             Self::Unreadable { field, .. } => field,
             Self::Version { .. } => "version",
-            Self::NotAHost { field, .. } | Self::OutOfRange { field, .. } => field,
+            Self::NotAHost { field, .. }
+            | Self::OutOfRange { field, .. }
+            | Self::Contradiction { field, .. } => field,
+            Self::NotAPrefix(_) => "addresses",
+            Self::NotAnEndpoint => "endpoint",
+            Self::NoJumbo { .. } => "mtu",
+            Self::NeighbourTwice(_) => "neighbours",
             Self::Stale { .. } => "epoch",
             Self::UnknownVnet(_) | Self::VnetTaken { .. } => "vnet",
             Self::InterfaceTaken { .. } | Self::NotAnInterface(_) => "interface",
             Self::PeerTaken { .. } | Self::OwnEndpoint(_) => "remote",
+            Self::UnkeyedTaken { .. } => "keyed",
             Self::NotAMac(_) | Self::NotAStation(_) => "mac",
             Self::NotAName(_) => "name",
             Self::TooLong { .. }

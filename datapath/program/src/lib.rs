@@ -12,25 +12,32 @@
 //! - reading a program never panics, and never takes more than [`MAX_DOCUMENT`] bytes of text;
 //! - a program that was refused has changed nothing;
 //! - in [`Programs`] every tunnel and port has its network, and no two claim the same interface,
-//!   or the same peer of the same vnet;
+//!   the same peer of the same vnet, or what comes from the same peer without a key;
 //! - programs written as JSON and read again are equal.
 
 mod document;
 mod error;
 pub mod link;
 mod name;
+mod network;
+mod port;
 mod programs;
 pub mod report;
+mod tunnel;
+mod underlay;
 mod units;
 
 pub use document::{MAX_DOCUMENT, VERSION, read, write};
 pub use error::ProgramError;
 pub use name::{Interface, Name};
+pub use network::{Flooded, Neighbour, NetworkProgram};
+pub use port::{Allowed, PortProgram, Shape, Storm};
 pub use programs::{Limits, Programs, Step};
-pub use units::{Epoch, Mac, Speaks, Vnet};
+pub use tunnel::{DontFragment, Dscp, Oversize, Sequence, Transport, TunnelProgram};
+pub use underlay::{Endpoint, UnderlayProgram};
+pub use units::{Epoch, Mac, Prefix, Speaks, Vnet};
 
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
 
 /// One thing that control declares.
 ///
@@ -48,68 +55,6 @@ pub enum Program {
     Tunnel(TunnelProgram),
     /// One guest's attachment.
     Port(PortProgram),
-}
-
-/// Where this host meets its peers: the address that GRE is sent to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnderlayProgram {
-    /// What people call it.
-    pub name: Name,
-    /// Our end of every tunnel. Only GRE to this address is taken from the interface.
-    pub endpoint: Ipv4Addr,
-    /// The interface that carries it. The kernel keeps the interface, its addresses and its routes.
-    pub interface: Interface,
-}
-
-/// One tenant network, everywhere on this host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkProgram {
-    /// What people call it.
-    pub name: Name,
-    /// The GRE key: any 32-bit number, 0 included.
-    pub vnet: Vnet,
-    /// How long a station is remembered after it was last heard, in seconds.
-    /// 1 to 1,000,000; 300 if not said.
-    #[serde(default = "NetworkProgram::default_aging")]
-    pub aging_s: u32,
-    /// The largest IP packet of this network, in bytes: 68 to 1,736 (what one buffer holds).
-    /// If not said, what the underlay leaves room for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u16>,
-}
-
-impl NetworkProgram {
-    fn default_aging() -> u32 {
-        300
-    }
-}
-
-/// One peer host of one network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TunnelProgram {
-    /// What people call it.
-    pub name: Name,
-    /// The network it belongs to; its number is the GRE key.
-    pub vnet: Vnet,
-    /// The peer's end: where its GRE comes from, and ours goes to.
-    pub remote: Ipv4Addr,
-}
-
-/// One guest's attachment to its network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PortProgram {
-    /// What people call it.
-    pub name: Name,
-    /// The network it belongs to.
-    pub vnet: Vnet,
-    /// The interface whose frames are the guest's. It need not exist yet.
-    pub interface: Interface,
-    /// Whose address the guest may speak in: `"02:00:00:00:00:01"`, or `"any"`.
-    pub mac: Speaks,
 }
 
 /// The kind and name of a program: what tells it from all others of this host.

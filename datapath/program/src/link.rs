@@ -6,7 +6,7 @@
 
 use crate::{Epoch, Id, Interface, Mac, Step, report};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// The longest message, in bytes, its newline included.
 pub const MAX_MESSAGE: usize = 64 << 20;
@@ -89,13 +89,25 @@ pub enum Outcome {
 #[serde(deny_unknown_fields)]
 pub struct NextHop {
     /// The peer.
-    pub remote: Ipv4Addr,
-    /// The interface it is reached by.
+    pub remote: IpAddr,
+    /// Where to go, each as good as the others; flows are spread over them. Never empty, and at
+    /// most [`MAX_HOPS`].
+    pub hops: Vec<Hop>,
+    /// The largest IP packet that may be sent this way, in bytes: of all hops the smallest.
+    pub mtu: u32,
+}
+
+/// One of the ways to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hop {
+    /// The underlay's interface, below its VLAN interface if it has one.
     pub interface: Interface,
-    /// That interface's own address.
+    /// The address our frames come from there.
     pub source: Mac,
     /// The address of the next hop on it: the peer itself, or a router.
     pub destination: Mac,
-    /// The largest IP packet that may be sent this way, in bytes.
-    pub mtu: u32,
 }
+
+/// The most hops that flows to one peer are spread over.
+pub const MAX_HOPS: usize = 16;

@@ -1,12 +1,12 @@
 //! All programs in force, and what may join or leave them.
 
 use crate::{
-    Epoch, Id, Interface, Kind, Mac, Name, NetworkProgram, PortProgram, Program, ProgramError,
-    Speaks, TunnelProgram, UnderlayProgram, Vnet,
+    DontFragment, Epoch, Id, Interface, Kind, Mac, Name, NetworkProgram, Oversize, PortProgram,
+    Program, ProgramError, Speaks, Transport, TunnelProgram, UnderlayProgram, Vnet,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// One step from the programs in force to others.
 ///
@@ -56,15 +56,22 @@ pub struct Limits {
     pub tunnels: usize,
     /// Guest ports, over all networks.
     pub ports: usize,
+    /// The largest MTU a network may have, in bytes.
+    pub mtu: u16,
 }
 
+/// The largest MTU of a network there is.
+const MAX_MTU: u16 = 9216;
+
 impl Default for Limits {
-    /// What one host is expected to carry: 4,096 networks, 65,536 tunnels, 1,024 ports.
+    /// What one host is expected to carry: 4,096 networks, 65,536 tunnels, 1,024 ports, jumbo
+    /// frames.
     fn default() -> Self {
         Self {
             networks: 4096,
             tunnels: 65_536,
             ports: 1024,
+            mtu: MAX_MTU,
         }
     }
 }
@@ -88,9 +95,11 @@ pub struct Programs {
     /// Who has an interface.
     interfaces: BTreeMap<Interface, Id>,
     /// Which tunnel goes to a peer of a vnet.
-    peers: BTreeMap<(Vnet, Ipv4Addr), Name>,
+    peers: BTreeMap<(Vnet, IpAddr), Name>,
+    /// Which tunnel has what a peer sends without a key.
+    unkeyed: BTreeMap<IpAddr, Name>,
     /// How many tunnels go to a peer; no entry is 0.
-    remotes: BTreeMap<Ipv4Addr, usize>,
+    remotes: BTreeMap<IpAddr, usize>,
 }
 
 impl Programs {
@@ -247,23 +256,36 @@ impl Programs {
     }
 
     fn check_underlay(&self, id: &Id, underlay: &UnderlayProgram) -> Result<(), ProgramError> {
-        host("endpoint", underlay.endpoint)?;
+        for address in underlay.endpoint.addresses() {
+            host("endpoint", address)?;
+            if self.remotes.contains_key(&address) {
+                return Err(ProgramError::OwnEndpoint(address));
+            }
+        }
+        if let Some(vlan) = underlay.vlan {
+            range("vlan", u64::from(vlan), 1, 4094)?;
+        }
         if let Some((_, other)) = self.underlay()
             && other.name != id.name
         {
             return Err(ProgramError::SecondUnderlay(other.name.clone()));
-        }
-        if self.remotes.contains_key(&underlay.endpoint) {
-            return Err(ProgramError::OwnEndpoint(underlay.endpoint));
         }
         self.check_interface(id, &underlay.interface)
     }
 
     fn check_network(&self, id: &Id, network: &NetworkProgram) -> Result<(), ProgramError> {
         range("aging_s", u64::from(network.aging_s), 1, 1_000_000)?;
+        range("stations", u64::from(network.stations), 1, 1_000_000)?;
         if let Some(mtu) = network.mtu {
-            range("mtu", u64::from(mtu), 68, 1736)?;
+            range("mtu", u64::from(mtu), 68, u64::from(MAX_MTU))?;
+            if mtu > self.limits.mtu {
+                return Err(ProgramError::NoJumbo {
+                    got: mtu,
+                    high: self.limits.mtu,
+                });
+            }
         }
+        check_neighbours(network)?;
         if let Some(by) = self.vnets.get(&network.vnet)
             && *by != id.name
         {
@@ -283,9 +305,20 @@ impl Programs {
     fn check_tunnel(&self, tunnel: &TunnelProgram) -> Result<(), ProgramError> {
         self.check_vnet(tunnel.vnet)?;
         host("remote", tunnel.remote)?;
+        range("ttl", u64::from(tunnel.ttl), 1, 255)?;
+        check_fragments(tunnel)?;
         let endpoint = self.underlay().map(|(_, underlay)| underlay.endpoint);
-        if endpoint == Some(tunnel.remote) {
+        if endpoint.is_some_and(|ours| ours.towards(tunnel.remote) == Some(tunnel.remote)) {
             return Err(ProgramError::OwnEndpoint(tunnel.remote));
+        }
+        if let Some(by) = self.unkeyed.get(&tunnel.remote)
+            && !tunnel.keyed
+            && *by != tunnel.name
+        {
+            return Err(ProgramError::UnkeyedTaken {
+                remote: tunnel.remote,
+                by: by.clone(),
+            });
         }
         match self.peers.get(&(tunnel.vnet, tunnel.remote)) {
             Some(by) if *by != tunnel.name => Err(ProgramError::PeerTaken {
@@ -302,6 +335,7 @@ impl Programs {
         if let Speaks::As(mac) = port.mac {
             station(mac)?;
         }
+        check_limits(port)?;
         self.check_interface(id, &port.interface)
     }
 
@@ -346,6 +380,9 @@ impl Programs {
             Program::Tunnel(tunnel) => {
                 let peer = (tunnel.vnet, tunnel.remote);
                 self.peers.insert(peer, tunnel.name.clone());
+                if !tunnel.keyed {
+                    self.unkeyed.insert(tunnel.remote, tunnel.name.clone());
+                }
                 *self.remotes.entry(tunnel.remote).or_default() += 1;
                 self.users
                     .entry(tunnel.vnet)
@@ -373,6 +410,9 @@ impl Programs {
             }
             Program::Tunnel(tunnel) => {
                 self.peers.remove(&(tunnel.vnet, tunnel.remote));
+                if !tunnel.keyed {
+                    self.unkeyed.remove(&tunnel.remote);
+                }
                 if let Some(count) = self.remotes.get_mut(&tunnel.remote) {
                     *count -= 1;
                     if *count == 0 {
@@ -398,11 +438,77 @@ impl Programs {
     }
 }
 
+/// Refuses fragments of what says that it must not be fragmented.
+fn check_fragments(tunnel: &TunnelProgram) -> Result<(), ProgramError> {
+    let contradiction = |why| {
+        Err(ProgramError::Contradiction {
+            field: "oversize",
+            why,
+        })
+    };
+    if tunnel.oversize != Oversize::Outer {
+        return Ok(());
+    }
+    if tunnel.remote.is_ipv4() && tunnel.df != DontFragment::Clear {
+        return contradiction("tunnel packets are only fragmented with \"df\": \"clear\"");
+    }
+    if tunnel.transport == Transport::Udp {
+        // RFC 8086 §4.1; nor could a fragment be told from those of other programs by its port.
+        return contradiction("GRE in UDP is not fragmented: take \"answer\" or \"inner\"");
+    }
+    Ok(())
+}
+
+fn check_neighbours(network: &NetworkProgram) -> Result<(), ProgramError> {
+    let (got, limit) = (network.neighbours.len(), NetworkProgram::MAX_NEIGHBOURS);
+    if got > limit {
+        let what = "neighbours";
+        return Err(ProgramError::TooMany { what, got, limit });
+    }
+    let mut seen = BTreeSet::new();
+    for neighbour in &network.neighbours {
+        station(neighbour.mac)?;
+        host("neighbours", neighbour.address)?;
+        if !seen.insert(neighbour.address) {
+            return Err(ProgramError::NeighbourTwice(neighbour.address));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(port: &PortProgram) -> Result<(), ProgramError> {
+    range("stations", u64::from(port.stations), 1, 1_000_000)?;
+    let (got, limit) = (
+        port.addresses.as_ref().map_or(0, Vec::len),
+        PortProgram::MAX_ADDRESSES,
+    );
+    if got > limit {
+        let what = "addresses";
+        return Err(ProgramError::TooMany { what, got, limit });
+    }
+    let rates = [
+        ("rate.from_guest_mbit", port.rate.from_guest_mbit),
+        ("rate.to_guest_mbit", port.rate.to_guest_mbit),
+    ];
+    for (field, rate) in rates {
+        if let Some(rate) = rate {
+            range(field, u64::from(rate), 1, 1_000_000)?;
+        }
+    }
+    Ok(())
+}
+
 /// Refuses what is not the address of one host that can be sent to.
-fn host(field: &'static str, address: Ipv4Addr) -> Result<(), ProgramError> {
-    let nobody = address.octets()[0] == 0; // RFC 1122 §3.2.1.3: {0, host} is "this network"
-    let reserved = address.octets()[0] >= 240; // RFC 1112 §4: class E, the broadcast address in it
-    if nobody || reserved || address.is_multicast() || address.is_loopback() {
+fn host(field: &'static str, address: IpAddr) -> Result<(), ProgramError> {
+    let never = match address {
+        IpAddr::V4(v4) => {
+            let nobody = v4.octets()[0] == 0; // RFC 1122 §3.2.1.3: {0, host} is "this network"
+            nobody || v4.octets()[0] >= 240 // RFC 1112 §4: class E, the broadcast address in it
+        }
+        // An IPv4 address in IPv6 clothes is never seen on a wire (RFC 4291 §2.5.5.2).
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.to_ipv4_mapped().is_some(),
+    };
+    if never || address.is_multicast() || address.is_loopback() {
         return Err(ProgramError::NotAHost { field, address });
     }
     Ok(())

@@ -3,7 +3,7 @@
 use crate::{Epoch, Interface, Mac, Name, Speaks, Vnet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What may be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub enum Subject {
     Counters,
     /// What the workers do with their time.
     Workers,
+    /// Who has which IP address, as far as was heard.
+    Neighbours,
+    /// What happened that an operator may want to know, the latest last.
+    Events,
 }
 
 /// What is shown.
@@ -39,6 +43,10 @@ pub enum Report {
     Counters(Counters),
     /// To [`Subject::Workers`].
     Workers(Vec<Worker>),
+    /// To [`Subject::Neighbours`].
+    Neighbours(Vec<Neighbour>),
+    /// To [`Subject::Events`].
+    Events(Vec<Event>),
 }
 
 /// One port.
@@ -110,18 +118,22 @@ pub struct Tunnel {
     pub epoch: Epoch,
     /// The network it belongs to: its GRE key.
     pub vnet: Vnet,
-    /// Our end; none while no underlay is programmed.
-    pub local: Option<Ipv4Addr>,
+    /// Our end; none while no underlay of its family is programmed.
+    pub local: Option<IpAddr>,
     /// The peer's end.
-    pub remote: Ipv4Addr,
+    pub remote: IpAddr,
+    /// How frames are wrapped, in words: `"key"`, or `"key csum seq in UDP"`.
+    pub wraps: String,
     /// `"up"`, or what it waits for, in words.
     pub state: String,
     /// The interface it leaves by, if the way is known.
     pub interface: Option<Interface>,
-    /// The address of the next hop, if the way is known.
-    pub next_hop: Option<Mac>,
+    /// The addresses of the next hops; none if the way is not known.
+    pub next_hops: Vec<Mac>,
     /// The largest IP packet on the way, in bytes; 0 if the way is not known.
     pub mtu: u32,
+    /// The same, as a router on the way has said; 0 if none has, lately.
+    pub lowered_to: u32,
 }
 
 /// One station that was heard.
@@ -138,6 +150,36 @@ pub struct Station {
     pub expires_s: u64,
 }
 
+/// Who has an IP address, as far as was heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// Its network.
+    pub vnet: Vnet,
+    /// The address.
+    pub address: IpAddr,
+    /// Whose it is.
+    pub mac: Mac,
+    /// The port or tunnel it was heard behind, or `program`.
+    pub behind: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Its number, from 1, in the order in which they were noted: a gap was forgotten.
+    pub number: u64,
+    /// When, in milliseconds since the datapath started.
+    pub at_ms: u64,
+    /// The network.
+    pub vnet: Vnet,
+    /// Which kind, such as `station_moved`.
+    pub kind: String,
+    /// What happened, for a person.
+    pub text: String,
+}
+
 /// Every counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,8 +194,10 @@ pub struct Counters {
 
 /// What became of the packets that came in by one port, or in one network.
 ///
-/// `received + copied = sent + answered + Σ dropped`, always, once the packets under way have
-/// come to rest: a frame that is flooded to three places is one received and two copied.
+/// `received + copied = sent + answered + merged + Σ dropped`, always, once the packets under way
+/// have come to rest: a frame that is flooded to three places is one received and two copied, and
+/// so is one that leaves in three fragments; three fragments that were put together are two merged
+/// and one sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
@@ -161,14 +205,18 @@ pub struct Ledger {
     pub received: u64,
     /// Their bytes, from the Ethernet header on, without the frame check sequence.
     pub received_bytes: u64,
-    /// Packets made by flooding, beyond the one that came in.
+    /// Packets made by flooding or fragmenting, beyond the one that came in.
     pub copied: u64,
     /// Of these all, packets that left by some port.
     pub sent: u64,
-    /// Packets that were answered here.
+    /// Packets that were answered here, or were news for us and heeded.
     pub answered: u64,
+    /// Fragments that went into another packet.
+    pub merged: u64,
     /// Packets that ended here, by reason; reasons that were never met are left out.
     pub dropped: BTreeMap<String, u64>,
+    /// What else was noticed, by name, and moved no packet anywhere; what never was is left out.
+    pub noted: BTreeMap<String, u64>,
     /// Packets that left by this port, or in this network, wherever they had come from.
     pub transmitted: u64,
     /// Their bytes.
@@ -182,6 +230,7 @@ impl Ledger {
         i128::from(self.received) + i128::from(self.copied)
             - i128::from(self.sent)
             - i128::from(self.answered)
+            - i128::from(self.merged)
             - i128::from(dropped)
     }
 }

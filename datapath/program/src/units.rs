@@ -4,6 +4,7 @@ use crate::ProgramError;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The number of a tenant network: its GRE key. Every value is good, 0 included.
 #[derive(
@@ -126,5 +127,106 @@ impl From<Speaks> for String {
             Speaks::Any => "any".to_owned(),
             Speaks::As(mac) => mac.to_string(),
         }
+    }
+}
+
+/// An IP address, or all that start alike: `"10.1.1.5"`, `"10.1.1.0/24"`, `"2001:db8::/64"`.
+/// Bits behind the prefix are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Prefix {
+    address: IpAddr,
+    len: u8,
+}
+
+impl Prefix {
+    /// The first address of it.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits all its addresses share: 0 to 32, or to 128.
+    pub fn len(&self) -> u8 {
+        self.len
+    }
+
+    /// Whether it is every address of its family.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `address` is one of it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        cut(address, self.len) == Some(self.address)
+    }
+}
+
+/// `address` with all bits behind the first `len` cleared; none if it has not so many.
+fn cut(address: IpAddr, len: u8) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(v4) => {
+            let behind = 32u32.checked_sub(u32::from(len))?;
+            let mask = u32::MAX.checked_shl(behind).unwrap_or(0);
+            Some(IpAddr::V4((v4.to_bits() & mask).into()))
+        }
+        IpAddr::V6(v6) => {
+            let behind = 128u32.checked_sub(u32::from(len))?;
+            let mask = u128::MAX.checked_shl(behind).unwrap_or(0);
+            Some(IpAddr::V6((v6.to_bits() & mask).into()))
+        }
+    }
+}
+
+impl From<IpAddr> for Prefix {
+    fn from(address: IpAddr) -> Self {
+        let len = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, len }
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = ProgramError;
+
+    fn from_str(text: &str) -> Result<Self, ProgramError> {
+        let wrong = || ProgramError::NotAPrefix(text.chars().take(64).collect());
+        let (address, len) = match text.split_once('/') {
+            Some((address, len)) => (address, Some(len)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let Some(len) = len else {
+            return Ok(address.into());
+        };
+        let len: u8 = len.parse().map_err(|_| wrong())?;
+        // 10.1.1.5/24 may be meant as the one or as the many: it is not guessed.
+        if cut(address, len) != Some(address) {
+            return Err(wrong());
+        }
+        Ok(Self { address, len })
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = ProgramError;
+
+    fn try_from(text: String) -> Result<Self, ProgramError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = Self::from(self.address).len;
+        self.address.fmt(f)?;
+        if self.len == whole {
+            return Ok(());
+        }
+        write!(f, "/{}", self.len)
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> Self {
+        prefix.to_string()
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
-use crate::{Interface, Mac, Name, NetworkProgram, PortProgram, Speaks, TunnelProgram};
-use crate::{UnderlayProgram, Vnet};
+use crate::{Allowed, Dscp, Endpoint, Flooded, Interface, Mac, Name, Neighbour, NetworkProgram};
+use crate::{PortProgram, Prefix, Shape, Speaks, Storm, TunnelProgram, UnderlayProgram, Vnet};
 use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const PORT: &str = r#"{"version":1,"kind":"port","name":"a","vnet":5001,"interface":"vm-a","mac":"02:00:00:00:00:0a"}"#;
 
@@ -153,42 +154,177 @@ fn speaks() -> impl Strategy<Value = Speaks> {
     prop_oneof![Just(Speaks::Any), one]
 }
 
-fn any_program() -> impl Strategy<Value = Program> {
-    let (vnet, address) = (|| any::<u32>().prop_map(Vnet), || any::<[u8; 4]>());
+fn address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
-        (name(), address(), interface()).prop_map(|(name, endpoint, interface)| {
-            Program::Underlay(UnderlayProgram {
-                name,
-                endpoint: endpoint.into(),
-                interface,
-            })
-        }),
-        (name(), vnet(), any::<u32>(), any::<Option<u16>>()).prop_map(
-            |(name, vnet, aging_s, mtu)| {
-                Program::Network(NetworkProgram {
-                    name,
-                    vnet,
-                    aging_s,
-                    mtu,
-                })
-            }
-        ),
-        (name(), vnet(), address()).prop_map(|(name, vnet, remote)| {
-            Program::Tunnel(TunnelProgram {
-                name,
-                vnet,
-                remote: remote.into(),
-            })
-        }),
-        (name(), vnet(), interface(), speaks()).prop_map(|(name, vnet, interface, mac)| {
-            Program::Port(PortProgram {
-                name,
-                vnet,
-                interface,
-                mac,
-            })
-        }),
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>().prop_map(IpAddr::from)
     ]
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let both = (any::<Ipv4Addr>(), any::<Ipv6Addr>()).prop_map(Endpoint::from);
+    prop_oneof![address().prop_map(Endpoint::from), both]
+}
+
+fn network() -> impl Strategy<Value = Program> {
+    let mac = any::<[u8; 6]>().prop_map(Mac);
+    let neighbour = (address(), mac).prop_map(|(address, mac)| Neighbour { address, mac });
+    let flood = any::<[bool; 3]>().prop_map(|[broadcast, multicast, unknown]| Flooded {
+        broadcast,
+        multicast,
+        unknown,
+    });
+    let numbers = (
+        any::<u32>(),
+        any::<u32>(),
+        any::<Option<u16>>(),
+        any::<u32>(),
+    );
+    let neighbours = proptest::collection::vec(neighbour, 0..3);
+    (name(), numbers, any::<bool>(), flood, neighbours).prop_map(
+        |(name, (vnet, aging_s, mtu, stations), suppress, flood, neighbours)| {
+            Program::Network(NetworkProgram {
+                name,
+                vnet: Vnet(vnet),
+                aging_s,
+                mtu,
+                stations,
+                suppress,
+                flood,
+                neighbours,
+            })
+        },
+    )
+}
+
+fn tunnel() -> impl Strategy<Value = Program> {
+    use crate::{DontFragment as Df, Oversize as Over, Sequence as Seq, Transport};
+    let dscp = prop_oneof![Just(Dscp::Uniform), (0..64u8).prop_map(Dscp::Pipe)];
+    let ways = (
+        prop_oneof![Just(Seq::None), Just(Seq::Sent), Just(Seq::Ordered)],
+        prop_oneof![Just(Transport::Gre), Just(Transport::Udp)],
+        prop_oneof![Just(Df::Set), Just(Df::Clear), Just(Df::Copy)],
+        prop_oneof![Just(Over::Answer), Just(Over::Inner), Just(Over::Outer)],
+    );
+    let numbers = (any::<u32>(), any::<bool>(), any::<bool>(), any::<u8>());
+    (name(), numbers, address(), dscp, ways).prop_map(
+        |(name, (vnet, keyed, checksum, ttl), remote, dscp, ways)| {
+            let (sequence, transport, df, oversize) = ways;
+            Program::Tunnel(TunnelProgram {
+                keyed,
+                checksum,
+                sequence,
+                transport,
+                ttl,
+                dscp,
+                df,
+                oversize,
+                ..TunnelProgram::new(name, Vnet(vnet), remote)
+            })
+        },
+    )
+}
+
+fn port() -> impl Strategy<Value = Program> {
+    let prefix = address().prop_map(Prefix::from);
+    let addresses = proptest::option::of(proptest::collection::vec(prefix, 0..3));
+    let allow = prop_oneof![
+        Just(vec![]),
+        Just(vec![Allowed::Router, Allowed::DhcpServer])
+    ];
+    let storm = any::<[u32; 3]>().prop_map(|[broadcast, multicast, unknown]| Storm {
+        broadcast,
+        multicast,
+        unknown,
+    });
+    let rate = any::<[Option<u32>; 2]>().prop_map(|[from_guest_mbit, to_guest_mbit]| Shape {
+        from_guest_mbit,
+        to_guest_mbit,
+    });
+    let who = (name(), any::<u32>(), interface(), speaks(), any::<u32>());
+    (who, addresses, allow, storm, rate).prop_map(|(who, addresses, allow, storm, rate)| {
+        let (name, vnet, interface, mac, stations) = who;
+        Program::Port(PortProgram {
+            addresses,
+            allow,
+            stations,
+            storm,
+            rate,
+            ..PortProgram::new(name, Vnet(vnet), interface, mac)
+        })
+    })
+}
+
+fn underlay() -> impl Strategy<Value = Program> {
+    let vlan = any::<Option<u16>>();
+    (name(), endpoint(), interface(), vlan).prop_map(|(name, endpoint, interface, vlan)| {
+        Program::Underlay(UnderlayProgram {
+            vlan,
+            ..UnderlayProgram::new(name, endpoint, interface)
+        })
+    })
+}
+
+fn any_program() -> impl Strategy<Value = Program> {
+    prop_oneof![underlay(), network(), tunnel(), port()]
+}
+
+#[test]
+fn what_is_not_said_has_its_default_and_what_is_said_in_words_is_read() {
+    let read_one = |fields: &str| {
+        let text = format!(r#"{{"version":1,{fields}}}"#);
+        read(text.as_bytes()).map(|mut all| all.remove(0).1)
+    };
+    let tunnel = |fields: &str| {
+        let must = r#""kind":"tunnel","name":"t","vnet":7,"remote":"2001:db8::2""#;
+        read_one(&format!("{must}{fields}"))
+    };
+    let name: Name = "t".to_owned().try_into().unwrap();
+    let plain = TunnelProgram::new(name, Vnet(7), "2001:db8::2".parse().unwrap());
+    assert_eq!(tunnel("").unwrap(), Program::Tunnel(plain.clone()));
+    let said = TunnelProgram {
+        dscp: Dscp::Uniform,
+        sequence: crate::Sequence::Ordered,
+        transport: crate::Transport::Udp,
+        ..plain
+    };
+    let fields = r#","dscp":"uniform","sequence":"ordered","transport":"udp""#;
+    assert_eq!(tunnel(fields).unwrap(), Program::Tunnel(said));
+    for (wrong, field) in [
+        (r#","dscp":64"#, "dscp"),
+        (r#","dscp":"pipe""#, "dscp"),
+        (r#","sequence":"strict""#, "sequence"),
+        (r#","df":true"#, "df"),
+    ] {
+        assert_eq!(tunnel(wrong).unwrap_err().field(), field, "{wrong}");
+    }
+    let endpoint = |endpoint: &str| {
+        let must = r#""kind":"underlay","name":"u","interface":"eth0""#;
+        read_one(&format!(r#"{must},"endpoint":{endpoint}"#))
+    };
+    assert!(endpoint(r#"["2001:db8::1","192.0.2.1"]"#).is_ok());
+    for wrong in [r#"["192.0.2.1","192.0.2.2"]"#, "[]", "7", r#""here""#] {
+        let error = endpoint(wrong).unwrap_err();
+        assert_eq!(error.field(), "endpoint");
+        assert!(error.to_string().contains("IPv6"), "{error}");
+    }
+    let prefix: Prefix = "10.1.1.0/24".parse().unwrap();
+    assert!(prefix.contains("10.1.1.255".parse().unwrap()));
+    assert!(!prefix.contains("10.1.2.0".parse().unwrap()));
+    assert_eq!(prefix.to_string(), "10.1.1.0/24");
+    for wrong in [
+        "10.1.1.5/24",
+        "10.1.1.0/33",
+        "::/129",
+        "10.1.1",
+        "/8",
+        "::1/-1",
+    ] {
+        assert!(wrong.parse::<Prefix>().is_err(), "{wrong}");
+    }
+    let all: Prefix = "::/0".parse().unwrap();
+    assert!(all.contains("2001:db8::1".parse().unwrap()));
+    assert!(!all.contains("10.0.0.1".parse().unwrap()));
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 use super::*;
+use crate::{Allowed, Endpoint, Neighbour, Prefix};
 use proptest::prelude::*;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 fn name(text: &str) -> Name {
     Name::try_from(text.to_owned()).unwrap()
@@ -10,37 +12,21 @@ fn interface(text: &str) -> Interface {
 }
 
 fn underlay(text: &str, endpoint: [u8; 4], on: &str) -> Program {
-    Program::Underlay(UnderlayProgram {
-        name: name(text),
-        endpoint: endpoint.into(),
-        interface: interface(on),
-    })
+    let endpoint = Ipv4Addr::from(endpoint).into();
+    Program::Underlay(UnderlayProgram::new(name(text), endpoint, interface(on)))
 }
 
 fn network(text: &str, vnet: u32) -> Program {
-    Program::Network(NetworkProgram {
-        name: name(text),
-        vnet: Vnet(vnet),
-        aging_s: 300,
-        mtu: None,
-    })
+    Program::Network(NetworkProgram::new(name(text), Vnet(vnet)))
 }
 
 fn tunnel(text: &str, vnet: u32, remote: [u8; 4]) -> Program {
-    Program::Tunnel(TunnelProgram {
-        name: name(text),
-        vnet: Vnet(vnet),
-        remote: remote.into(),
-    })
+    Program::Tunnel(TunnelProgram::new(name(text), Vnet(vnet), remote.into()))
 }
 
 fn port(text: &str, vnet: u32, on: &str) -> Program {
-    Program::Port(PortProgram {
-        name: name(text),
-        vnet: Vnet(vnet),
-        interface: interface(on),
-        mac: Speaks::Any,
-    })
+    let (vnet, on) = (Vnet(vnet), interface(on));
+    Program::Port(PortProgram::new(name(text), vnet, on, Speaks::Any))
 }
 
 fn put(epoch: u64, program: Program) -> Step {
@@ -63,6 +49,7 @@ fn some() -> Programs {
         networks: 3,
         tunnels: 2,
         ports: 2,
+        ..Limits::default()
     });
     for program in [
         underlay("u", [10, 0, 0, 1], "eth0"),
@@ -213,20 +200,19 @@ fn numbers_have_ranges() {
         put(
             9,
             Program::Network(NetworkProgram {
-                name: name("red"),
-                vnet: Vnet(1),
                 aging_s,
                 mtu,
+                ..NetworkProgram::new(name("red"), Vnet(1))
             }),
         )
     };
     for aging_s in [0, 1_000_001, u32::MAX] {
         assert_eq!(refused(&with(aging_s, None)).field(), "aging_s");
     }
-    for mtu in [0, 67, 1775, u16::MAX] {
+    for mtu in [0, 67, 9217, u16::MAX] {
         assert_eq!(refused(&with(300, Some(mtu))).field(), "mtu");
     }
-    for (aging_s, mtu) in [(1, Some(68)), (1_000_000, Some(1736))] {
+    for (aging_s, mtu) in [(1, Some(68)), (1_000_000, Some(9216))] {
         some().apply(&with(aging_s, mtu)).unwrap();
     }
 }
@@ -235,12 +221,12 @@ fn numbers_have_ranges() {
 fn a_port_speaks_as_one_station() {
     let step = put(
         1,
-        Program::Port(PortProgram {
-            name: name("b"),
-            vnet: Vnet(1),
-            interface: interface("vm-b"),
-            mac: Speaks::As(Mac([1, 0, 0, 0, 0, 1])),
-        }),
+        Program::Port(PortProgram::new(
+            name("b"),
+            Vnet(1),
+            interface("vm-b"),
+            Speaks::As(Mac([1, 0, 0, 0, 0, 1])),
+        )),
     );
     assert_eq!(refused(&step).field(), "mac");
 }
@@ -307,7 +293,10 @@ fn holds(programs: &Programs) {
     let endpoint = programs.underlay().map(|(_, u)| u.endpoint);
     for (_, tunnel) in programs.tunnels() {
         assert!(vnets.contains(&tunnel.vnet), "{tunnel:?} has no network");
-        assert_ne!(Some(tunnel.remote), endpoint);
+        assert_ne!(
+            Some(tunnel.remote),
+            endpoint.and_then(|e| e.towards(tunnel.remote))
+        );
     }
     let underlays = programs
         .iter()
@@ -347,4 +336,167 @@ proptest! {
         }
         prop_assert_eq!(again, programs);
     }
+}
+
+fn a_tunnel(change: impl FnOnce(&mut TunnelProgram)) -> Step {
+    let mut program = TunnelProgram::new(name("h9"), Vnet(1), [10, 0, 0, 9].into());
+    change(&mut program);
+    put(9, Program::Tunnel(program))
+}
+
+#[test]
+fn without_jumbo_buffers_a_large_mtu_is_refused_with_what_to_do() {
+    let limits = Limits {
+        mtu: 1736,
+        ..Limits::default()
+    };
+    let large = NetworkProgram {
+        mtu: Some(1737),
+        ..NetworkProgram::new(name("red"), Vnet(1))
+    };
+    let error = Programs::new(limits)
+        .apply(&put(1, Program::Network(large)))
+        .unwrap_err();
+    assert_eq!(error.field(), "mtu");
+    assert!(error.to_string().contains("--jumbo"), "{error}");
+}
+
+#[test]
+fn what_a_peer_sends_without_a_key_is_one_tunnels() {
+    let mut programs = some();
+    programs.limits.tunnels = 3;
+    programs.apply(&a_tunnel(|t| t.keyed = false)).unwrap();
+    let mut second = TunnelProgram::new(name("h9-blue"), Vnet(2), [10, 0, 0, 9].into());
+    let keyed = put(1, Program::Tunnel(second.clone()));
+    assert_eq!(programs.check(&keyed), Ok(()));
+    second.keyed = false;
+    let unkeyed = put(1, Program::Tunnel(second));
+    assert_eq!(programs.check(&unkeyed).unwrap_err().field(), "keyed");
+    // With its key on again, the peer's other packets are free to be another's.
+    programs
+        .apply(&put(10, program_of(&a_tunnel(|_| ()))))
+        .unwrap();
+    assert_eq!(programs.check(&unkeyed), Ok(()));
+}
+
+fn program_of(step: &Step) -> Program {
+    match step {
+        Step::Put { program, .. } => program.clone(),
+        Step::Withdraw { .. } => unreachable!("a put"),
+    }
+}
+
+#[test]
+fn what_must_not_be_fragmented_is_not() {
+    let outer = |df, transport| {
+        let step = a_tunnel(|t| {
+            (t.oversize, t.df, t.transport) = (Oversize::Outer, df, transport);
+        });
+        some()
+            .check(&step)
+            .map_err(|error| error.field().to_owned())
+    };
+    let refused = Err("oversize".to_owned());
+    assert_eq!(outer(DontFragment::Set, Transport::Gre), refused);
+    assert_eq!(outer(DontFragment::Copy, Transport::Gre), refused);
+    assert_eq!(outer(DontFragment::Clear, Transport::Udp), refused);
+    assert_eq!(outer(DontFragment::Clear, Transport::Gre), Ok(()));
+}
+
+#[test]
+fn a_tunnel_to_either_of_our_addresses_is_refused() {
+    let v6: Ipv6Addr = "2001:db8::1".parse().unwrap();
+    let both = Endpoint::from((Ipv4Addr::new(10, 0, 0, 1), v6));
+    let underlay = UnderlayProgram::new(name("u"), both, interface("eth0"));
+    let mut programs = some();
+    let step = put(9, Program::Underlay(underlay.clone()));
+    programs.apply(&step).unwrap();
+    let to = |remote| a_tunnel(|t| t.remote = remote);
+    assert_eq!(
+        programs.check(&to(v6.into())).unwrap_err().field(),
+        "remote"
+    );
+    let other = "2001:db8::2".parse().unwrap();
+    programs.apply(&to(other)).unwrap();
+    let taken = UnderlayProgram {
+        endpoint: other.into(),
+        ..underlay
+    };
+    let step = put(10, Program::Underlay(taken));
+    assert!(matches!(
+        programs.check(&step),
+        Err(ProgramError::OwnEndpoint(_))
+    ));
+}
+
+#[test]
+fn a_vlan_a_ttl_a_rate_and_every_limit_have_ranges() {
+    let refused = |step: Step| {
+        some()
+            .check(&step)
+            .map_err(|error| error.field().to_owned())
+    };
+    let vlan = |vlan| {
+        let endpoint = Ipv4Addr::new(10, 0, 0, 1).into();
+        let mut underlay = UnderlayProgram::new(name("u"), endpoint, interface("eth0"));
+        underlay.vlan = Some(vlan);
+        refused(put(9, Program::Underlay(underlay)))
+    };
+    assert_eq!((vlan(1), vlan(4094)), (Ok(()), Ok(())));
+    assert_eq!(
+        (vlan(0), vlan(4095)),
+        (Err("vlan".into()), Err("vlan".into()))
+    );
+    assert_eq!(refused(a_tunnel(|t| t.ttl = 0)), Err("ttl".into()));
+    let a_port = |change: fn(&mut PortProgram)| {
+        let (vnet, on) = (Vnet(1), interface("vm-x"));
+        let mut port = PortProgram::new(name("x"), vnet, on, Speaks::Any);
+        change(&mut port);
+        refused(put(9, Program::Port(port)))
+    };
+    assert_eq!(a_port(|p| p.allow = vec![Allowed::DhcpServer]), Ok(()));
+    assert_eq!(a_port(|p| p.stations = 0), Err("stations".into()));
+    let none = |p: &mut PortProgram| p.rate.from_guest_mbit = Some(0);
+    assert_eq!(a_port(none), Err("rate.from_guest_mbit".into()));
+    let none = |p: &mut PortProgram| p.rate.to_guest_mbit = Some(0);
+    assert_eq!(a_port(none), Err("rate.to_guest_mbit".into()));
+    let many = |p: &mut PortProgram| {
+        p.addresses = Some(vec![Prefix::from(IpAddr::from([10, 0, 0, 1])); 65]);
+    };
+    assert!(a_port(many).is_err());
+}
+
+#[test]
+fn a_network_names_every_address_once_and_every_station_whole() {
+    let with = |neighbours: Vec<Neighbour>| {
+        let network = NetworkProgram {
+            neighbours,
+            ..NetworkProgram::new(name("red"), Vnet(1))
+        };
+        some().check(&put(9, Program::Network(network)))
+    };
+    let one = Neighbour {
+        address: [10, 1, 1, 1].into(),
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+    };
+    assert_eq!(with(vec![one]), Ok(()));
+    assert_eq!(with(vec![one, one]).unwrap_err().field(), "neighbours");
+    let group = Neighbour {
+        mac: Mac([1, 0, 0, 0, 0, 1]),
+        ..one
+    };
+    assert!(with(vec![group]).is_err());
+    let nobody = Neighbour {
+        address: [224, 0, 0, 1].into(),
+        ..one
+    };
+    assert!(with(vec![nobody]).is_err());
+    let many = (0..4097u32).map(|n| Neighbour {
+        address: Ipv4Addr::from(0x0a00_0001 + n).into(),
+        ..one
+    });
+    assert!(matches!(
+        with(many.collect()),
+        Err(ProgramError::TooMany { .. })
+    ));
 }
