@@ -24,6 +24,8 @@ pub enum Unsupported {
     Jumbogram,
     /// More IPv6 extension headers than [`MAX_EXTENSIONS`](crate::ipv6::MAX_EXTENSIONS).
     Extensions,
+    /// ARP for another hardware than Ethernet, or another protocol than IPv4.
+    ArpKind,
 }
 
 impl core::fmt::Display for ParseError {
@@ -35,6 +37,7 @@ impl core::fmt::Display for ParseError {
             Self::Unsupported(Unsupported::GreVersion) => "GRE of a version other than 0",
             Self::Unsupported(Unsupported::Jumbogram) => "an IPv6 jumbogram",
             Self::Unsupported(Unsupported::Extensions) => "too many IPv6 extension headers",
+            Self::Unsupported(Unsupported::ArpKind) => "ARP for other than IPv4 on Ethernet",
             Self::Malformed => "malformed",
         })
     }

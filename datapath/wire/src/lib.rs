@@ -22,6 +22,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod arp;
 pub mod checksum;
 pub mod ecn;
 mod error;
@@ -32,6 +33,7 @@ pub mod ipv6;
 pub mod l4;
 pub mod mss;
 
+pub use arp::{Arp, ArpRepr};
 pub use ecn::Ecn;
 pub use error::{ParseError, Unsupported};
 pub use ethernet::{EtherType, Ethernet, EthernetRepr, MacAddr};
