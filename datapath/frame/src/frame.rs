@@ -1,6 +1,6 @@
 //! One owned buffer.
 
-use crate::{CHUNK, HEADROOM, MAX_FRAME};
+use crate::{CHUNK, HEADROOM};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,45 +16,67 @@ pub fn lost() -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
-/// One owned buffer: headroom, bytes, tail, in one chunk.
+/// One owned buffer: headroom, bytes, tail, in one chunk or one jumbo buffer.
 ///
 /// It is moved, never copied, and returned to its pool, never dropped: a dropped frame panics in
 /// a debug build and is counted in a release build ([`lost`]).
 #[derive(Debug)]
 pub struct Frame {
-    chunk: NonNull<u8>,
+    buffer: NonNull<u8>,
     start: u16,
     len: u16,
+    /// Bytes of the buffer: [`CHUNK`] or [`JUMBO`](crate::JUMBO).
+    size: u16,
 }
 
-// SAFETY: a frame is the only owner of its chunk, wherever it is.
+// SAFETY: a frame is the only owner of its buffer, wherever it is.
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// A frame over the chunk at `chunk`.
+    /// A frame over the buffer of `size` bytes at `buffer`.
     ///
     /// # Safety
     ///
-    /// `chunk` is the start of a chunk of a live region; no other frame, and nobody a frame was
-    /// lent to, has it; the region outlives the frame. `start + len <= CHUNK`.
-    pub(crate) unsafe fn new(chunk: NonNull<u8>, start: u16, len: u16) -> Self {
-        debug_assert!(usize::from(start) + usize::from(len) <= CHUNK);
-        Self { chunk, start, len }
+    /// `buffer` is the start of `size` bytes of a live region; no other frame, and nobody a frame
+    /// was lent to, has any of them; the region outlives the frame. `start + len <= size`.
+    pub(crate) unsafe fn new(buffer: NonNull<u8>, start: u16, len: u16, size: u16) -> Self {
+        debug_assert!(usize::from(start) + usize::from(len) <= usize::from(size));
+        Self {
+            buffer,
+            start,
+            len,
+            size,
+        }
     }
 
-    /// Where its chunk starts; consumes the frame without counting it as lost.
-    pub(crate) fn into_chunk(self) -> (NonNull<u8>, u16, u16) {
-        let parts = (self.chunk, self.start, self.len);
+    /// Where its buffer starts, and its bytes in it; consumes the frame without counting it as
+    /// lost.
+    pub(crate) fn into_buffer(self) -> (NonNull<u8>, u16, u16) {
+        let parts = (self.buffer, self.start, self.len);
         core::mem::forget(self);
         parts
     }
 
-    /// Where its chunk starts.
-    pub(crate) fn chunk(&self) -> NonNull<u8> {
-        self.chunk
+    /// Where its buffer starts.
+    pub(crate) fn buffer(&self) -> NonNull<u8> {
+        self.buffer
     }
 
-    /// Leaves its chunk where it is, for ever: its pool cannot be reached any more. The pool's
+    /// Whether it lies in a jumbo buffer, however few bytes it carries. Such a frame cannot be
+    /// lent.
+    #[inline]
+    pub fn is_jumbo(&self) -> bool {
+        usize::from(self.size) > CHUNK
+    }
+
+    /// The most bytes it can carry with [`HEADROOM`] in front: [`MAX_FRAME`](crate::MAX_FRAME) or
+    /// [`MAX_JUMBO`](crate::MAX_JUMBO).
+    #[inline]
+    pub fn holds(&self) -> usize {
+        usize::from(self.size) - HEADROOM
+    }
+
+    /// Leaves its buffer where it is, for ever: its pool cannot be reached any more. The pool's
     /// memory is then not freed.
     pub fn abandon(self) {
         core::mem::forget(self);
@@ -86,9 +108,9 @@ impl Frame {
     /// The bytes it carries.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: start + len <= CHUNK always, the chunk is ours and initialised.
+        // SAFETY: start + len <= size always, the buffer is ours and initialised.
         unsafe {
-            let first = self.chunk.as_ptr().add(usize::from(self.start));
+            let first = self.buffer.as_ptr().add(usize::from(self.start));
             core::slice::from_raw_parts(first, usize::from(self.len))
         }
     }
@@ -96,9 +118,9 @@ impl Frame {
     /// The bytes it carries, to be changed.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: start + len <= CHUNK always, the chunk is ours alone and initialised.
+        // SAFETY: start + len <= size always, the buffer is ours alone and initialised.
         unsafe {
-            let first = self.chunk.as_ptr().add(usize::from(self.start));
+            let first = self.buffer.as_ptr().add(usize::from(self.start));
             core::slice::from_raw_parts_mut(first, usize::from(self.len))
         }
     }
@@ -106,7 +128,7 @@ impl Frame {
     /// Puts `N` bytes in front, to be written by the caller: what is in them is what was left
     /// there. `None`, and nothing changed, if the headroom is too small.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // N <= headroom <= CHUNK
+    #[allow(clippy::cast_possible_truncation)] // N <= headroom <= size
     pub fn prepend<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         if N > self.headroom() {
             return None;
@@ -118,7 +140,7 @@ impl Frame {
 
     /// Takes `bytes` away from the front. False, and nothing changed, if there are not so many.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // bytes <= len <= CHUNK
+    #[allow(clippy::cast_possible_truncation)] // bytes <= len <= size
     pub fn strip(&mut self, bytes: usize) -> bool {
         let fits = bytes <= self.len();
         if fits {
@@ -139,16 +161,33 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// [`TooLong`], and the frame is empty, if `bytes` has more than [`MAX_FRAME`].
+    /// [`TooLong`], and the frame is empty, if it does not [hold](Self::holds) so many.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // checked against MAX_FRAME
+    #[allow(clippy::cast_possible_truncation)] // checked against what it holds
     pub fn fill(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         self.clear();
-        if bytes.len() > MAX_FRAME {
+        if bytes.len() > self.holds() {
             return Err(TooLong);
         }
         self.len = bytes.len() as u16;
         self.bytes_mut().copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Adds `bytes` behind what it carries.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`], and nothing changed, if its buffer ends before that.
+    #[allow(clippy::cast_possible_truncation)] // checked against what is left of the buffer
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        let (end, size) = (self.start + self.len, self.size);
+        if bytes.len() > usize::from(size - end) {
+            return Err(TooLong);
+        }
+        let before = self.len();
+        self.len += bytes.len() as u16;
+        self.bytes_mut()[before..].copy_from_slice(bytes);
         Ok(())
     }
 }

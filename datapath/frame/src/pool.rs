@@ -1,6 +1,7 @@
 //! Where frames come from and go back to.
 
-use crate::{CHUNK, Frame, HEADROOM, Region};
+use crate::jumbo::Jumbo;
+use crate::{CHUNK, Frame, HEADROOM, MAX_FRAME, MAX_JUMBO, Region};
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
@@ -29,7 +30,7 @@ const NOBODY: u16 = u16::MAX;
 /// Where frames come from and go back to. One worker's, shared with nobody.
 ///
 /// - Shape: a stack of free frames, so that the one used last, still in the cache, goes out first;
-///   and one entry a chunk that says whom it is lent to.
+///   and one entry a chunk that says whom it is lent to. Jumbo buffers have a stack of their own.
 /// - Bound: the region's chunks. An empty pool is an answer (`None`).
 #[derive(Debug)]
 pub struct FramePool {
@@ -37,7 +38,12 @@ pub struct FramePool {
     free: Vec<Frame>,
     lent_to: Box<[u16]>,
     lent: usize,
+    jumbo: Option<Jumbo>,
 }
+
+/// Bytes of a chunk, as a frame notes it.
+#[allow(clippy::cast_possible_truncation)] // 2048
+const SIZE: u16 = CHUNK as u16;
 
 impl FramePool {
     /// Makes one frame a chunk of `region`.
@@ -47,7 +53,7 @@ impl FramePool {
         for index in (0..chunks).rev() {
             // SAFETY: index * CHUNK is inside the region; each chunk is made into one frame, here;
             // the region is freed in `drop` only if every frame is home.
-            free.push(unsafe { Frame::new(region.base().add(index * CHUNK), 0, 0) });
+            free.push(unsafe { Frame::new(region.base().add(index * CHUNK), 0, 0, SIZE) });
         }
         let lent_to = vec![NOBODY; chunks].into_boxed_slice();
         Self {
@@ -55,7 +61,21 @@ impl FramePool {
             free,
             lent_to,
             lent: 0,
+            jumbo: None,
         }
+    }
+
+    /// Makes one jumbo buffer of every [`JUMBO`](crate::JUMBO) bytes of `region`, which nobody who
+    /// knows only addresses is told of; what is left over at its end lies unused.
+    ///
+    /// # Panics
+    ///
+    /// If it has jumbo buffers already, or if `region` is too small for one.
+    #[must_use]
+    pub fn with_jumbo(mut self, region: Region) -> Self {
+        assert!(self.jumbo.is_none(), "jumbo buffers are made once");
+        self.jumbo = Some(Jumbo::new(region));
+        self
     }
 
     /// An empty frame with [`HEADROOM`] in front; `None` if all are out.
@@ -66,9 +86,27 @@ impl FramePool {
         Some(frame)
     }
 
+    /// An empty frame that holds `len` bytes with [`HEADROOM`] in front: a chunk if that is enough,
+    /// else a jumbo buffer. `None` if all are out, or if there is none so long.
+    #[inline]
+    pub fn take_for(&mut self, len: usize) -> Option<Frame> {
+        if len <= MAX_FRAME {
+            self.take()
+        } else {
+            self.take_jumbo(len)
+        }
+    }
+
+    #[cold]
+    fn take_jumbo(&mut self, len: usize) -> Option<Frame> {
+        let jumbo = self.jumbo.as_mut().filter(|_| len <= MAX_JUMBO)?;
+        jumbo.take()
+    }
+
     /// Whether the frame is one of its own.
     pub fn owns(&self, frame: &Frame) -> bool {
-        self.index(frame.chunk()).is_some()
+        let jumbo = self.jumbo.as_ref();
+        self.index(frame.buffer()).is_some() || jumbo.is_some_and(|jumbo| jumbo.owns(frame))
     }
 
     /// Takes a frame back.
@@ -78,11 +116,19 @@ impl FramePool {
     /// If the frame is another pool's: that is a bug, and to go on would mix their memory.
     #[inline]
     pub fn give(&mut self, frame: Frame) {
-        assert!(
-            self.index(frame.chunk()).is_some(),
-            "a frame came home to the wrong pool"
-        );
-        self.free.push(frame);
+        if self.index(frame.buffer()).is_some() {
+            self.free.push(frame);
+        } else {
+            self.give_jumbo(frame);
+        }
+    }
+
+    #[cold]
+    fn give_jumbo(&mut self, frame: Frame) {
+        match &mut self.jumbo {
+            Some(jumbo) if jumbo.owns(&frame) => jumbo.give(frame),
+            _ => panic!("a frame came home to the wrong pool"),
+        }
     }
 
     /// Lends a frame to somebody who knows only addresses; returns the address of its first
@@ -90,13 +136,13 @@ impl FramePool {
     ///
     /// # Panics
     ///
-    /// If the frame is another pool's.
+    /// If the frame is another pool's, or lies in a jumbo buffer.
     #[inline]
     pub fn lend(&mut self, frame: Frame, to: Borrower) -> u64 {
-        let Some(index) = self.index(frame.chunk()) else {
-            panic!("a frame was lent from the wrong pool")
+        let Some(index) = self.index(frame.buffer()) else {
+            panic!("a frame was lent that is no chunk of its pool")
         };
-        let (_, start, _) = frame.into_chunk();
+        let (_, start, _) = frame.into_buffer();
         self.lent_to[index] = to.0;
         self.lent += 1;
         (index * CHUNK + usize::from(start)) as u64
@@ -122,6 +168,7 @@ impl FramePool {
                 self.region.base().add(index * CHUNK),
                 start as u16,
                 len as u16,
+                SIZE,
             )
         })
     }
@@ -139,26 +186,37 @@ impl FramePool {
         count
     }
 
-    /// The memory all its frames lie in: base, and bytes.
+    /// The memory its chunks lie in: base, and bytes. All that is ever lent is in it.
     pub fn memory(&self) -> (NonNull<u8>, usize) {
         (self.region.base(), self.region.bytes())
     }
 
-    /// Frames made at start.
+    /// Chunks made at start.
     pub fn made(&self) -> usize {
         self.lent_to.len()
     }
 
-    /// Frames in the pool now.
+    /// Chunks in the pool now.
     #[inline]
     pub fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Frames lent now.
+    /// Chunks lent now.
     #[inline]
     pub fn lent(&self) -> usize {
         self.lent
+    }
+
+    /// Jumbo buffers made at start.
+    #[inline]
+    pub fn jumbo_made(&self) -> usize {
+        self.jumbo.as_ref().map_or(0, Jumbo::made)
+    }
+
+    /// Jumbo buffers in the pool now.
+    pub fn jumbo_free(&self) -> usize {
+        self.jumbo.as_ref().map_or(0, Jumbo::free)
     }
 
     /// The index of the chunk at `chunk`, if it is one of ours.
@@ -173,7 +231,7 @@ impl Drop for FramePool {
     fn drop(&mut self) {
         let home = self.free.len() == self.made();
         for frame in self.free.drain(..) {
-            frame.into_chunk();
+            frame.into_buffer();
         }
         if home {
             // SAFETY: every frame of the region is home and was just unmade, so nobody can reach
