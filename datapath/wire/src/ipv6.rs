@@ -1,12 +1,16 @@
-//! IPv6: what guests send.
+//! IPv6: what guests send, and what may carry GRE between hosts.
 //!
-//! Sources: RFC 8200 (header, §4 extension headers), RFC 2675 (jumbograms, which we refuse).
+//! Sources: RFC 8200 (header, §4 extension headers), RFC 6437 (flow label), RFC 2675 (jumbograms,
+//! which we refuse).
 
 use crate::{ParseError, Protocol, Unsupported};
 use core::net::Ipv6Addr;
 
 /// Extension headers walked by [`Ipv6::upper_layer`]. RFC 8200 §4.1 names seven at most.
 pub const MAX_EXTENSIONS: usize = 8;
+
+/// Where the header names what is behind it, in bytes.
+const NEXT_HEADER_AT: usize = 6;
 
 /// An IPv6 header, read in place.
 ///
@@ -45,6 +49,12 @@ pub struct Fragment {
     pub more: bool,
     /// What tells the fragments of one packet from those of another.
     pub identification: u32,
+    /// Where the fragment header stands, in bytes from the packet's start, 40 or more. Each
+    /// fragment repeats what is in front of it.
+    pub header_at: usize,
+    /// Where the byte stands that names the fragment header as the next one, in bytes from the
+    /// packet's start. The whole packet has there what the first fragment's header names.
+    pub named_at: usize,
 }
 
 impl<'a> Ipv6<'a> {
@@ -92,14 +102,16 @@ impl<'a> Ipv6<'a> {
             bytes: payload,
             fragment: None,
         };
+        let mut named_at = NEXT_HEADER_AT;
         for _ in 0..MAX_EXTENSIONS {
+            let header_at = Self::LEN + payload.len() - found.bytes.len();
             let len = match found.protocol {
                 Protocol::HOP_BY_HOP | Protocol::ROUTING | Protocol::DESTINATION_OPTIONS => {
                     let units = found.bytes.get(1).ok_or(ParseError::Truncated)?;
                     8 + 8 * usize::from(*units)
                 }
                 Protocol::FRAGMENT => {
-                    found.fragment = Some(fragment(found.bytes)?);
+                    found.fragment = Some(fragment(found.bytes, header_at, named_at)?);
                     8
                 }
                 _ => return Ok(found),
@@ -110,6 +122,7 @@ impl<'a> Ipv6<'a> {
                 .ok_or(ParseError::Truncated)?;
             found.protocol = Protocol(header[0]);
             found.bytes = rest;
+            named_at = header_at;
             if found.fragment.is_some_and(|fragment| fragment.offset > 0) {
                 return Ok(found);
             }
@@ -144,7 +157,7 @@ impl<'a> Ipv6<'a> {
     /// What is behind the header: an extension header, or the upper layer.
     #[inline]
     pub fn next_header(&self) -> Protocol {
-        Protocol(self.header[6])
+        Protocol(self.header[NEXT_HEADER_AT])
     }
 
     /// Hops it may still take.
@@ -174,15 +187,57 @@ fn address(header: &[u8; Ipv6::LEN], at: usize) -> Ipv6Addr {
     Ipv6Addr::from(octets)
 }
 
-/// The fragment header in front of `bytes`.
-fn fragment(bytes: &[u8]) -> Result<Fragment, ParseError> {
+/// The fragment header in front of `bytes`, which stands and is named where it is said.
+fn fragment(bytes: &[u8], header_at: usize, named_at: usize) -> Result<Fragment, ParseError> {
     let header: &[u8; 8] = bytes.first_chunk().ok_or(ParseError::Truncated)?;
     let field = u16::from_be_bytes([header[2], header[3]]);
     Ok(Fragment {
         offset: field & 0xfff8,
         more: field & 1 != 0,
         identification: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        header_at,
+        named_at,
     })
+}
+
+/// An IPv6 header to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Repr {
+    /// Whom it is from.
+    pub source: Ipv6Addr,
+    /// Whom it is for.
+    pub destination: Ipv6Addr,
+    /// What is behind the header: an extension header, or the upper layer.
+    pub next: Protocol,
+    /// Hops it may take.
+    pub hop_limit: u8,
+    /// The traffic class byte.
+    pub traffic_class: u8,
+    /// The same for all packets of a flow, so that routers keep them together (RFC 6437 §2); of
+    /// its 32 bits the lower 20 are sent.
+    pub flow_label: u32,
+    /// Length of what is behind the header, in bytes.
+    pub payload_len: u16,
+}
+
+impl Ipv6Repr {
+    /// Length of the header, in bytes.
+    pub const LEN: usize = Ipv6::LEN;
+
+    /// The header.
+    #[inline]
+    pub fn emit(&self) -> [u8; Self::LEN] {
+        let mut header = [0; Self::LEN];
+        let class = u32::from(self.traffic_class) << 20;
+        let first = 6 << 28 | class | self.flow_label & 0x000f_ffff;
+        header[..4].copy_from_slice(&first.to_be_bytes());
+        header[4..6].copy_from_slice(&self.payload_len.to_be_bytes());
+        header[NEXT_HEADER_AT] = self.next.0;
+        header[7] = self.hop_limit;
+        header[8..24].copy_from_slice(&self.source.octets());
+        header[24..].copy_from_slice(&self.destination.octets());
+        header
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +276,8 @@ mod tests {
             offset: 0,
             more: true,
             identification: 9,
+            header_at: 56,
+            named_at: 48,
         };
         let expected = UpperLayer {
             protocol: Protocol::UDP,
@@ -283,6 +340,40 @@ mod tests {
             Ipv6::parse(&bytes).map(|(ip, _)| ip.next_header()),
             refused(Unsupported::Jumbogram)
         );
+    }
+
+    #[test]
+    fn a_fragment_header_is_named_by_the_header_in_front_of_it() {
+        let mut bytes = FIRST_FRAGMENT;
+        bytes[6] = 0x2c;
+        bytes[40..48].copy_from_slice(&[0x11, 0, 0, 0x18, 0, 0, 0, 7]);
+        let (ip, payload) = Ipv6::parse(&bytes).unwrap();
+        let expected = Fragment {
+            offset: 24,
+            more: false,
+            identification: 7,
+            header_at: 40,
+            named_at: 6,
+        };
+        let found = ip.upper_layer(payload).unwrap();
+        assert_eq!(found.fragment, Some(expected));
+    }
+
+    #[test]
+    fn a_header_is_written_as_it_is_read() {
+        let (ip, _) = Ipv6::parse(&FIRST_FRAGMENT).unwrap();
+        let mut repr = Ipv6Repr {
+            source: ip.source(),
+            destination: ip.destination(),
+            next: ip.next_header(),
+            hop_limit: ip.hop_limit(),
+            traffic_class: ip.traffic_class(),
+            flow_label: ip.flow_label(),
+            payload_len: ip.payload_len(),
+        };
+        assert_eq!(repr.emit(), FIRST_FRAGMENT[..40]);
+        repr.flow_label |= 0xfff0_0000;
+        assert_eq!(repr.emit(), FIRST_FRAGMENT[..40], "20 bits are sent");
     }
 
     #[test]

@@ -39,5 +39,5 @@ pub use error::{ParseError, Unsupported};
 pub use ethernet::{EtherType, Ethernet, EthernetRepr, MacAddr};
 pub use gre::{Gre, GreRepr};
 pub use ipv4::{Ipv4, Ipv4Repr};
-pub use ipv6::Ipv6;
+pub use ipv6::{Ipv6, Ipv6Repr};
 pub use l4::Protocol;

@@ -1,11 +1,11 @@
 //! What our reprs emit, as etherparse reads it.
 
-use etherparse::ArpPacketSlice;
+use etherparse::{ArpPacketSlice, Ipv6Header};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use wire::arp::Operation;
-use wire::{Arp, ArpRepr};
+use wire::{Arp, ArpRepr, Ipv6, Ipv6Repr, Protocol};
 
 proptest! {
     #[test]
@@ -53,5 +53,46 @@ proptest! {
         let judge = ArpPacketSlice::from_slice(&bytes).ok();
         let judge = judge.and_then(|judge| judge.to_packet().try_eth_ipv4().ok());
         prop_assert_eq!(Arp::parse(&bytes).is_ok(), judge.is_some());
+    }
+
+    #[test]
+    fn an_ipv6_header_is_read_by_the_judge_and_by_us(
+        addresses in any::<([u8; 16], [u8; 16])>(),
+        fields in any::<(u8, u8, u8)>(),
+        flow_label in 0..1u32 << 20,
+        payload_len in 0..2000u16,
+    ) {
+        let repr = Ipv6Repr {
+            source: Ipv6Addr::from(addresses.0),
+            destination: Ipv6Addr::from(addresses.1),
+            next: Protocol(fields.0),
+            hop_limit: fields.1,
+            traffic_class: fields.2,
+            flow_label,
+            payload_len,
+        };
+        let mut bytes = repr.emit().to_vec();
+        bytes.resize(40 + usize::from(payload_len), 0xa5);
+
+        let (judge, behind) = Ipv6Header::from_slice(&bytes).expect("we wrote it");
+        prop_assert_eq!(behind.len(), usize::from(payload_len));
+        prop_assert_eq!((judge.source, judge.destination), addresses);
+        prop_assert_eq!(judge.flow_label.value(), flow_label);
+        let read = (judge.next_header.0, judge.hop_limit, judge.traffic_class);
+        prop_assert_eq!(read, fields);
+
+        // Hop-by-hop options and no payload are what a jumbogram looks like.
+        prop_assume!(payload_len > 0 || fields.0 != 0);
+        let (view, behind) = Ipv6::parse(&bytes).expect("we wrote it");
+        let read = Ipv6Repr {
+            source: view.source(),
+            destination: view.destination(),
+            next: view.next_header(),
+            hop_limit: view.hop_limit(),
+            traffic_class: view.traffic_class(),
+            flow_label: view.flow_label(),
+            payload_len: u16::try_from(behind.len()).expect("2000"),
+        };
+        prop_assert_eq!(read, repr);
     }
 }
