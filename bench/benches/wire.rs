@@ -85,10 +85,7 @@ fn emit(c: &mut Criterion) {
             (
                 ethernet.emit(),
                 ip.emit(),
-                GreRepr {
-                    key: black_box(VNET.0),
-                }
-                .emit(),
+                GreRepr::keyed(black_box(VNET.0)).emit(),
             )
         });
     });

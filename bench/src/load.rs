@@ -9,7 +9,7 @@ use wire::{EtherType, EthernetRepr, GreRepr, Ipv4Repr, Protocol, checksum};
 pub const VNET: Vnet = Vnet(5001);
 
 /// Length of what stands in front of a guest's frame on the underlay, in bytes.
-pub const OUTER: usize = EthernetRepr::LEN + Ipv4Repr::LEN + GreRepr::LEN;
+pub const OUTER: usize = EthernetRepr::LEN + Ipv4Repr::LEN + GreRepr::KEYED_LEN;
 
 /// An address in the documentation's range, the same one for the same `number`.
 #[allow(clippy::cast_possible_truncation)] // to the bytes of a number
@@ -112,11 +112,12 @@ pub fn tunnelled_between(
         tos: 0,
         identification: 0,
         dont_fragment: true,
-        payload_len: u16::try_from(GreRepr::LEN + inner.len()).unwrap_or(Ipv4Repr::MAX_PAYLOAD),
+        payload_len: u16::try_from(GreRepr::KEYED_LEN + inner.len())
+            .unwrap_or(Ipv4Repr::MAX_PAYLOAD),
     };
     let mut frame = ethernet.emit().to_vec();
     frame.extend(ip.emit());
-    frame.extend(GreRepr { key: VNET.0 }.emit());
+    frame.extend(&GreRepr::keyed(VNET.0).emit()[..GreRepr::KEYED_LEN]);
     frame.extend(inner);
     frame
 }

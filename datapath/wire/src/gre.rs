@@ -80,7 +80,7 @@ impl<'a> Gre<'a> {
         self.key.map(|key| u32::from_be_bytes(*key))
     }
 
-    /// The sequence number. Ours to read, not to act on: an overlay frame may come in any order.
+    /// The sequence number.
     #[inline]
     pub fn sequence(&self) -> Option<u32> {
         self.sequence.map(|number| u32::from_be_bytes(*number))
@@ -123,23 +123,81 @@ fn refusal(flags: u16) -> Unsupported {
     }
 }
 
-/// The one GRE header we send: keyed, with an Ethernet frame behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A GRE header to be sent, an Ethernet frame behind it.
+///
+/// Flags say which fields there are; version 0, protocol 0x6558. The checksum is over header and
+/// payload, and left zero by [`emit`](Self::emit): [`complete`] fills it in when both are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GreRepr {
     /// The vnet of the frame.
-    pub key: u32,
+    pub key: Option<u32>,
+    /// Whether it has a checksum.
+    pub checksum: bool,
+    /// Its number.
+    pub sequence: Option<u32>,
 }
 
 impl GreRepr {
-    /// Length of the header, in bytes.
-    pub const LEN: usize = 8;
+    /// Length of a header with a key and nothing else, in bytes.
+    pub const KEYED_LEN: usize = 8;
 
-    /// The header: flags K, version 0, protocol 0x6558, key.
+    /// Length of the longest header, in bytes.
+    pub const MAX_LEN: usize = 16;
+
+    /// A header with a key and nothing else.
     #[inline]
-    pub fn emit(&self) -> [u8; Self::LEN] {
-        let [a, b, c, d] = self.key.to_be_bytes();
-        [0x20, 0x00, 0x65, 0x58, a, b, c, d]
+    pub fn keyed(key: u32) -> Self {
+        Self {
+            key: Some(key),
+            ..Self::default()
+        }
     }
+
+    /// Length of the header, in bytes: 4, 8, 12 or 16.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)] // no header is
+    pub fn len(&self) -> usize {
+        4 + 4 * usize::from(self.checksum)
+            + 4 * usize::from(self.key.is_some())
+            + 4 * usize::from(self.sequence.is_some())
+    }
+
+    /// The header, its first [`len`](Self::len) bytes; the others are zero.
+    pub fn emit(&self) -> [u8; Self::MAX_LEN] {
+        let mut header = [0; Self::MAX_LEN];
+        let mut flags = 0;
+        let mut at = 4;
+        if self.checksum {
+            flags |= CHECKSUM;
+            at += 4;
+        }
+        if let Some(key) = self.key {
+            flags |= KEY;
+            header[at..at + 4].copy_from_slice(&key.to_be_bytes());
+            at += 4;
+        }
+        if let Some(sequence) = self.sequence {
+            flags |= SEQUENCE;
+            header[at..at + 4].copy_from_slice(&sequence.to_be_bytes());
+        }
+        header[..2].copy_from_slice(&flags.to_be_bytes());
+        header[2..4].copy_from_slice(&EtherType::BRIDGED.0.to_be_bytes());
+        header
+    }
+}
+
+/// Fills in the checksum of `packet`, a GRE header that has room for one and the payload behind
+/// it. Does nothing to one that has none.
+pub fn complete(packet: &mut [u8]) {
+    let Some([flags, ..]) = packet.first_chunk::<8>().copied() else {
+        return;
+    };
+    if flags & 0x80 == 0 {
+        return;
+    }
+    packet[4..6].fill(0);
+    let checksum = checksum::of(packet);
+    packet[4..6].copy_from_slice(&checksum.to_be_bytes());
 }
 
 #[cfg(test)]
@@ -188,7 +246,8 @@ mod tests {
         assert_eq!((gre.key(), gre.sequence()), (Some(5001), None));
         assert_eq!((gre.protocol(), gre.header_len()), (EtherType::BRIDGED, 8));
         assert_eq!(payload, [0xca, 0xfe]);
-        assert_eq!(GreRepr { key: 5001 }.emit(), KEYED[..8]);
+        assert_eq!(GreRepr::keyed(5001).emit()[..8], KEYED[..8]);
+        assert_eq!(GreRepr::keyed(5001).len(), GreRepr::KEYED_LEN);
     }
 
     #[test]
@@ -216,8 +275,29 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_sent_is_read_again() {
+        for combination in 0..8u32 {
+            let repr = GreRepr {
+                key: (combination & 1 != 0).then_some(u32::MAX),
+                checksum: combination & 2 != 0,
+                sequence: (combination & 4 != 0).then_some(7),
+            };
+            let mut bytes = Vec::from(&repr.emit()[..repr.len()]);
+            bytes.extend(b"odd");
+            complete(&mut bytes);
+            let (gre, payload) = Gre::parse(&bytes).unwrap();
+            assert_eq!((gre.key(), gre.sequence()), (repr.key, repr.sequence));
+            assert_eq!(
+                (gre.is_summed(), gre.header_len()),
+                (repr.checksum, repr.len())
+            );
+            assert_eq!((gre.protocol(), payload), (EtherType::BRIDGED, &b"odd"[..]));
+        }
+    }
+
+    #[test]
     fn a_key_that_was_promised_and_cut_off_is_truncated() {
-        for len in 0..GreRepr::LEN {
+        for len in 0..GreRepr::KEYED_LEN {
             assert_eq!(
                 Gre::parse(&KEYED[..len]),
                 Err(ParseError::Truncated),

@@ -225,7 +225,7 @@ proptest! {
             ethertype: EtherType(ethertype),
         };
         let mut bytes = repr.emit().to_vec();
-        bytes.extend(GreRepr { key }.emit());
+        bytes.extend(&GreRepr::keyed(key).emit()[..GreRepr::KEYED_LEN]);
         bytes.extend(&payload);
 
         let judge = Ethernet2HeaderSlice::from_slice(&bytes).expect("we wrote it");
@@ -237,7 +237,7 @@ proptest! {
 
         let (gre, behind) = Gre::parse(behind).expect("we wrote it");
         prop_assert_eq!(gre.key(), Some(key));
-        prop_assert_eq!((gre.protocol(), gre.header_len()), (EtherType::BRIDGED, GreRepr::LEN));
+        prop_assert_eq!((gre.protocol(), gre.header_len()), (EtherType::BRIDGED, GreRepr::KEYED_LEN));
         prop_assert_eq!(behind, &payload[..]);
     }
 

@@ -179,7 +179,7 @@ fn gre_packet(bytes: &[u8]) {
         );
     }
     if let Some(key) = view.key() {
-        let mut again = GreRepr { key }.emit().to_vec();
+        let mut again = GreRepr::keyed(key).emit()[..GreRepr::KEYED_LEN].to_vec();
         again.extend(payload);
         let (second, behind) = Gre::parse(&again).expect("we wrote it");
         assert_eq!((second.key(), behind), (Some(key), payload));

@@ -176,7 +176,7 @@ pub(crate) fn outer(source: [u8; 4], destination: [u8; 4], payload: &[u8]) -> Ve
 
 /// GRE as we send it, with `inner` behind it.
 pub(crate) fn keyed(key: u32, inner: &[u8]) -> Vec<u8> {
-    [&GreRepr { key }.emit()[..], inner].concat()
+    [&GreRepr::keyed(key).emit()[..GreRepr::KEYED_LEN], inner].concat()
 }
 
 fn tagged(frame: &[u8]) -> Vec<u8> {
