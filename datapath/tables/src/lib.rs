@@ -4,8 +4,8 @@
 //! memory. Time, the bound and the seed are arguments: nothing here reads a clock, waits, or
 //! draws a random number, so the same calls give the same answers.
 //!
-//! Start at [`fdb`], the stations of all networks; [`time`] has the instants that tables are
-//! told.
+//! Start at [`fdb`], the stations of all networks. [`rate`] says how much of something may pass;
+//! [`time`] has the instants that tables are told.
 //!
 //! What holds, whatever arrives:
 //!
@@ -21,7 +21,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod fdb;
+pub mod rate;
 pub mod time;
 
 pub use fdb::{Fdb, Learned, Location, Station};
+pub use rate::{Bucket, Rate};
 pub use time::Instant;
