@@ -32,6 +32,9 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod l4;
 pub mod mss;
+pub mod nd;
+#[cfg(test)]
+mod random;
 
 pub use arp::{Arp, ArpRepr};
 pub use ecn::Ecn;

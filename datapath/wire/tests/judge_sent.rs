@@ -1,10 +1,12 @@
 //! What our reprs emit, as etherparse reads it.
 
-use etherparse::{ArpPacketSlice, Ipv6Header};
+use etherparse::icmpv6::{Icmpv6PayloadSlice, NdpOptionSlice};
+use etherparse::{ArpPacketSlice, Icmpv6Slice, Icmpv6Type, IpNumber, Ipv6Header, Ipv6Slice};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use wire::arp::Operation;
+use wire::nd::NeighbourAdvertRepr;
 use wire::{Arp, ArpRepr, Ipv6, Ipv6Repr, Protocol};
 
 proptest! {
@@ -94,5 +96,42 @@ proptest! {
             payload_len: u16::try_from(behind.len()).expect("2000"),
         };
         prop_assert_eq!(read, repr);
+    }
+
+    #[test]
+    fn a_neighbours_advertisement_is_read_and_summed_by_the_judge(
+        addresses in any::<([u8; 16], [u8; 16], [u8; 16])>(),
+        target_mac in any::<[u8; 6]>(),
+        flags in any::<(bool, bool, bool)>(),
+    ) {
+        let repr = NeighbourAdvertRepr {
+            source: Ipv6Addr::from(addresses.0),
+            destination: Ipv6Addr::from(addresses.1),
+            target: Ipv6Addr::from(addresses.2),
+            target_mac,
+            router: flags.0,
+            solicited: flags.1,
+            overrides: flags.2,
+        };
+        let bytes = repr.emit();
+        let ip = Ipv6Slice::from_slice(&bytes).expect("we wrote it");
+        prop_assert_eq!(ip.header().hop_limit(), 255);
+        prop_assert_eq!(ip.payload().ip_number, IpNumber::IPV6_ICMP);
+        let message = Icmpv6Slice::from_slice(ip.payload().payload).expect("we wrote it");
+        prop_assert!(message.is_checksum_valid(addresses.0, addresses.1));
+        let Icmpv6Type::NeighborAdvertisement(read) = message.icmp_type() else {
+            return Err(TestCaseError::fail("it is one"));
+        };
+        prop_assert_eq!((read.router, read.solicited, read.r#override), flags);
+        let Ok(Icmpv6PayloadSlice::NeighborAdvertisement(payload)) = message.payload_slice() else {
+            return Err(TestCaseError::fail("it is one"));
+        };
+        prop_assert_eq!(payload.target_address(), repr.target);
+        let options: Result<Vec<_>, _> = payload.options_iterator().collect();
+        let options = options.expect("we wrote them");
+        let [NdpOptionSlice::TargetLinkLayerAddress(mac)] = &options[..] else {
+            return Err(TestCaseError::fail("it has one option"));
+        };
+        prop_assert_eq!(mac.link_layer_address(), target_mac);
     }
 }
