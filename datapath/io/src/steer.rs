@@ -9,12 +9,12 @@
 //! program is never replaced.
 
 use crate::{Preference, attached, interface};
-use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
+use aya::{EbpfLoader, Pod};
 pub use ebpf::Mode as Take;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// How a program is attached.
@@ -104,14 +104,20 @@ pub enum SteerError {
         /// What the loader said, with the verifier's words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// More addresses than the map has room for.
+    /// More addresses of one family than its map has room for.
     #[error(
         "{got} tunnel addresses on one interface: at most {} are possible",
         ebpf::ENDPOINTS_MAX
     )]
     TooManyEndpoints {
-        /// How many there were.
+        /// How many there were, of that family.
         got: usize,
+    },
+    /// No identifier of a VLAN.
+    #[error("VLAN {vlan}: VLANs 1 to 4094 are possible")]
+    NoVlan {
+        /// What it was instead.
+        vlan: u16,
     },
     /// A queue beyond what the map has room for.
     #[error("queue {queue}: queues 0 to {} can be steered", ebpf::QUEUES_MAX - 1)]
@@ -133,20 +139,26 @@ impl From<MapError> for SteerError {
     }
 }
 
+/// A set, as the program reads it.
+type Set<K> = HashMap<MapData, K, u8>;
+
 /// The steering of one interface. Dropping it gives every frame back to the kernel.
 pub struct Steer {
     attachment: Attachment,
     /// First of what is dropped: the program goes before its maps.
     _link: OwnedFd,
     mode: Array<MapData, u32>,
-    endpoints: HashMap<MapData, u32, u8>,
+    vlan: Array<MapData, u32>,
+    endpoints: Set<u32>,
+    endpoints6: Set<[u8; 16]>,
     sockets: XskMap<MapData>,
     steered: PerCpuArray<MapData, u64>,
 }
 
 impl Steer {
     /// Attaches the program to `interface`, in the calling thread's network namespace: native,
-    /// else generic, as far as `preference` allows. It takes nothing yet.
+    /// else generic, as far as `preference` allows. It takes nothing yet, knows no address, and its
+    /// tunnels' packets are untagged.
     ///
     /// # Errors
     ///
@@ -177,7 +189,9 @@ impl Steer {
             attachment,
             _link: link,
             mode: Array::try_from(map(ebpf::MODE)?)?,
+            vlan: Array::try_from(map(ebpf::VLAN)?)?,
             endpoints: HashMap::try_from(map(ebpf::ENDPOINTS)?)?,
+            endpoints6: HashMap::try_from(map(ebpf::ENDPOINTS6)?)?,
             sockets: XskMap::try_from(map(ebpf::SOCKETS)?)?,
             steered: PerCpuArray::try_from(map(ebpf::STEERED)?)?,
         })
@@ -206,27 +220,45 @@ impl Steer {
         Ok(self.mode.set(0, take as u32, 0)?)
     }
 
-    /// Says which addresses are our tunnels' on this interface; those it knew and that are not
-    /// among `addresses` are ours no more. One that stays is ours throughout.
+    /// Says in which VLAN our tunnels' packets come: one of 1 to 4094, or none, which is without a
+    /// tag or with one that gives only a priority (VLAN 0). A frame with two tags is the kernel's.
+    ///
+    /// The program sees a tag that stands in the frame, and no other: where a NIC takes tags out,
+    /// the frames of every VLAN look untagged. `ethtool -K` stops that: `rxvlan off` at a NIC,
+    /// `txvlan off` at the other end of a veth.
+    ///
+    /// # Errors
+    ///
+    /// [`SteerError::NoVlan`], [`SteerError::NotTold`]; what was taken before is still taken.
+    pub fn vlan(&mut self, vlan: Option<u16>) -> Result<(), SteerError> {
+        let told = match vlan {
+            None => ebpf::UNTAGGED,
+            Some(vlan @ 1..=4094) => vlan.into(),
+            Some(vlan) => return Err(SteerError::NoVlan { vlan }),
+        };
+        Ok(self.vlan.set(0, told, 0)?)
+    }
+
+    /// Says which addresses are our tunnels' on this interface, at most 16 of each family; those
+    /// it knew and that are not among `addresses` are ours no more. One that stays is ours
+    /// throughout.
     ///
     /// # Errors
     ///
     /// [`SteerError::TooManyEndpoints`], and nothing changed; [`SteerError::NotTold`].
-    pub fn endpoints(&mut self, addresses: &[Ipv4Addr]) -> Result<(), SteerError> {
-        let mut wanted: Vec<u32> = addresses.iter().copied().map(in_packet).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        if wanted.len() > ebpf::ENDPOINTS_MAX {
-            return Err(SteerError::TooManyEndpoints { got: wanted.len() });
+    pub fn endpoints(&mut self, addresses: &[IpAddr]) -> Result<(), SteerError> {
+        let (mut wanted, mut wanted6) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match address {
+                // The bytes of the packet, as a number of this machine.
+                IpAddr::V4(address) => wanted.push(u32::from_ne_bytes(address.octets())),
+                IpAddr::V6(address) => wanted6.push(address.octets()),
+            }
         }
-        let known: Vec<u32> = self.endpoints.keys().collect::<Result<_, _>>()?;
-        for gone in known.iter().filter(|known| !wanted.contains(known)) {
-            self.endpoints.remove(gone)?;
-        }
-        for new in wanted.iter().filter(|wanted| !known.contains(wanted)) {
-            self.endpoints.insert(new, 0, 0)?;
-        }
-        Ok(())
+        in_room(&mut wanted)?;
+        in_room(&mut wanted6)?;
+        become_equal(&mut self.endpoints, &wanted)?;
+        become_equal(&mut self.endpoints6, &wanted6)
     }
 
     /// Says that frames of `queue` go to the socket `fd`, which is bound to it.
@@ -273,9 +305,26 @@ impl core::fmt::Debug for Steer {
     }
 }
 
-/// An address as the program reads it: the bytes of the packet, as a number of this machine.
-fn in_packet(address: Ipv4Addr) -> u32 {
-    u32::from_ne_bytes(address.octets())
+/// Leaves each address once; checks that there is room for them.
+fn in_room<K: Ord>(wanted: &mut Vec<K>) -> Result<(), SteerError> {
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted.len() > ebpf::ENDPOINTS_MAX {
+        return Err(SteerError::TooManyEndpoints { got: wanted.len() });
+    }
+    Ok(())
+}
+
+/// Puts into `known` what is `wanted`, and nothing else; first what goes, as it may be full.
+fn become_equal<K: Pod + PartialEq>(known: &mut Set<K>, wanted: &[K]) -> Result<(), SteerError> {
+    let before: Vec<K> = known.keys().collect::<Result<_, _>>()?;
+    for gone in before.iter().filter(|known| !wanted.contains(known)) {
+        known.remove(gone)?;
+    }
+    for new in wanted.iter().filter(|wanted| !before.contains(wanted)) {
+        known.insert(new, 0, 0)?;
+    }
+    Ok(())
 }
 
 fn in_reach(queue: u32) -> Result<(), SteerError> {

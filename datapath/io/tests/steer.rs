@@ -6,7 +6,7 @@ mod netns;
 use frame::{Borrower, Burst, FramePool};
 use io::{AfXdp, Attachment, Device, Memory, OpenRequest, Preference, Steer, SteerError, Take};
 use netns::{Namespace, PEER, Raw, US, Wire, awaited, enter, eventually, numbered};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn the_underlay_gives_gre_to_us_and_all_else_to_the_kernel() {
         let mut device = AfXdp::open(&request).unwrap();
         device.reclaim(&mut pool);
         steer.socket(0, device.descriptor().unwrap()).unwrap();
-        steer.endpoints(&[OURS]).unwrap();
+        steer.endpoints(&[OURS.into()]).unwrap();
         steer.take(Take::Tunnels).unwrap();
 
         let theirs = [
@@ -68,7 +68,7 @@ fn the_underlay_gives_gre_to_us_and_all_else_to_the_kernel() {
         assert_eq!((steered.to_us, steered.to_kernel), (1, 5));
 
         // Nothing is ours once it is told so, or once the socket is gone.
-        steer.endpoints(&[ANOTHERS]).unwrap();
+        steer.endpoints(&[ANOTHERS.into()]).unwrap();
         assert!(peer.send(&packet(47, OURS, 6)));
         let got = awaited("the kernel gets a frame", || kernel.receive());
         assert_eq!(got, packet(47, OURS, 6));
@@ -86,23 +86,84 @@ fn the_underlay_gives_gre_to_us_and_all_else_to_the_kernel() {
 }
 
 #[test]
-fn addresses_come_and_go_and_too_many_are_refused_whole() {
+fn an_underlay_over_ipv6_in_a_vlan_gives_what_is_in_it_tag_and_all() {
+    let wire = Wire::new();
+    let peer = Raw::new(&wire.there, PEER);
+    let kernel = Raw::new(&wire.here, US);
+    let us = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+    wire.here.inside(|| {
+        let mut pool = FramePool::new(Memory::map(8192, false).unwrap().0);
+        let mut steer = Steer::attach(US, Preference::Auto).unwrap();
+        let request = OpenRequest::new(US, 0, pool.memory(), Borrower::new(1));
+        let mut device = AfXdp::open(&request).unwrap();
+        device.reclaim(&mut pool);
+        steer.socket(0, device.descriptor().unwrap()).unwrap();
+        steer.endpoints(&[us.into(), OURS.into()]).unwrap();
+        steer.vlan(Some(5)).unwrap();
+        steer.take(Take::Tunnels).unwrap();
+
+        let mut untagged =
+            b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x86\xdd\x60\0\0\0\0\x08\x2f\x40".to_vec();
+        untagged.extend(Ipv6Addr::LOCALHOST.octets());
+        untagged.extend(us.octets());
+        untagged.resize(64, 7);
+        let tagged = |frame: &[u8]| [&frame[..12], b"\x81\0\0\x05", &frame[12..]].concat();
+        let ours = [tagged(&untagged), tagged(&packet(47, OURS, 8))];
+        for frame in [&untagged, &ours[0], &ours[1], &packet(47, OURS, 9)] {
+            assert!(peer.send(frame));
+        }
+        for theirs in [untagged, packet(47, OURS, 9)] {
+            let heard = awaited("the kernel gets a frame", || kernel.receive());
+            assert_eq!(heard, theirs);
+        }
+        let mut burst = Burst::new(8);
+        eventually("we get both frames", || {
+            device.receive(&mut pool, &mut burst);
+            burst.len() == 2
+        });
+        let got: Vec<_> = burst.iter().map(|frame| frame.bytes().to_vec()).collect();
+        assert_eq!(got, ours);
+        burst.give_all(&mut pool);
+        drop(device);
+        drop(steer);
+        pool.reclaim_all(Borrower::new(1));
+    });
+}
+
+#[test]
+fn addresses_come_and_go_and_too_many_of_a_family_are_refused_whole() {
     let wire = Wire::new();
     wire.here.inside(|| {
         let mut steer = Steer::attach(US, Preference::Auto).unwrap();
-        let many: Vec<_> = (0..17).map(|n| Ipv4Addr::new(10, 0, 1, n)).collect();
-        steer.endpoints(&many[..16]).unwrap();
-        steer.endpoints(&many[1..]).unwrap(); // one goes, one comes: the map is full meanwhile
-        steer.endpoints(&[OURS, OURS]).unwrap();
-        let error = steer.endpoints(&many).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "17 tunnel addresses on one interface: at most 16 are possible"
-        );
+        let four = |n: u8| IpAddr::from([10, 0, 1, n]);
+        let six = |n: u16| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]);
+        for many in [
+            (0..17).map(four).collect::<Vec<_>>(),
+            (0..17).map(six).collect(),
+        ] {
+            steer.endpoints(&many[..16]).unwrap();
+            steer.endpoints(&many[1..]).unwrap(); // one goes, one comes: the map is full meanwhile
+            steer.endpoints(&[many[0], many[0]]).unwrap();
+            let error = steer.endpoints(&many).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "17 tunnel addresses on one interface: at most 16 are possible"
+            );
+        }
+        let both: Vec<_> = (0..16).map(four).chain((0..16).map(six)).collect();
+        steer.endpoints(&both).unwrap();
         steer.endpoints(&[]).unwrap();
         let error = steer.socket(64, 0).unwrap_err();
         assert_eq!(error.to_string(), "queue 64: queues 0 to 63 can be steered");
         steer.remove_socket(3).unwrap();
+        for vlan in [None, Some(1), Some(4094)] {
+            steer.vlan(vlan).unwrap();
+        }
+        for vlan in [0, 4095, u16::MAX] {
+            let error = steer.vlan(Some(vlan)).unwrap_err();
+            let words = format!("VLAN {vlan}: VLANs 1 to 4094 are possible");
+            assert_eq!(error.to_string(), words);
+        }
     });
 }
 

@@ -196,7 +196,7 @@ impl Attachment for Taken {
         let told = match self.takes {
             Takes::Guest(_) => self.steer.take(Take::Everything),
             Takes::GreTo(endpoint) => {
-                let told = self.steer.endpoints(&[endpoint]);
+                let told = self.steer.endpoints(&[endpoint.into()]);
                 told.and_then(|()| self.steer.take(Take::Tunnels))
             }
         };
