@@ -26,6 +26,8 @@ pub enum Unsupported {
     Extensions,
     /// ARP for another hardware than Ethernet, or another protocol than IPv4.
     ArpKind,
+    /// An ICMP message that is not the one looked for.
+    IcmpKind,
 }
 
 impl core::fmt::Display for ParseError {
@@ -38,6 +40,7 @@ impl core::fmt::Display for ParseError {
             Self::Unsupported(Unsupported::Jumbogram) => "an IPv6 jumbogram",
             Self::Unsupported(Unsupported::Extensions) => "too many IPv6 extension headers",
             Self::Unsupported(Unsupported::ArpKind) => "ARP for other than IPv4 on Ethernet",
+            Self::Unsupported(Unsupported::IcmpKind) => "another ICMP message",
             Self::Malformed => "malformed",
         })
     }

@@ -28,6 +28,7 @@ pub mod ecn;
 mod error;
 pub mod ethernet;
 pub mod gre;
+pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod l4;

@@ -1,13 +1,26 @@
 //! What our reprs emit, as etherparse reads it.
 
+use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::icmpv6::{Icmpv6PayloadSlice, NdpOptionSlice};
-use etherparse::{ArpPacketSlice, Icmpv6Slice, Icmpv6Type, IpNumber, Ipv6Header, Ipv6Slice};
+use etherparse::{
+    ArpPacketSlice, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, IpNumber, Ipv4Slice,
+    Ipv6Header, Ipv6Slice, LaxIpv4Slice, LaxIpv6Slice, PacketBuilder, checksum::Sum16BitWords,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use wire::arp::Operation;
+use wire::icmp::{TooBig, too_big_v4, too_big_v6};
 use wire::nd::NeighbourAdvertRepr;
 use wire::{Arp, ArpRepr, Ipv6, Ipv6Repr, Protocol};
+
+/// The judge's sum: it gives the checksum, in memory order.
+fn judged_sum(bytes: &[u8]) -> u16 {
+    !Sum16BitWords::new()
+        .add_slice(bytes)
+        .ones_complement()
+        .to_be()
+}
 
 proptest! {
     #[test]
@@ -133,5 +146,71 @@ proptest! {
             return Err(TestCaseError::fail("it has one option"));
         };
         prop_assert_eq!(mac.link_layer_address(), target_mac);
+    }
+
+    #[test]
+    fn an_answer_on_ipv4_is_read_and_summed_by_the_judge(
+        addresses in any::<([u8; 4], [u8; 4])>(),
+        ports in any::<(u16, u16)>(),
+        payload in vec(any::<u8>(), 0..1400),
+        mtu in any::<u16>(),
+    ) {
+        let mut original = Vec::new();
+        PacketBuilder::ipv4(addresses.0, addresses.1, 64)
+            .udp(ports.0, ports.1)
+            .write(&mut original, &payload)
+            .expect("it is small");
+        let mut into = [0; 600];
+        let router = Ipv4Addr::new(10, 0, 0, 254);
+        let len = too_big_v4(&mut into, &original, router, addresses.0.into(), mtu);
+
+        let answer = Ipv4Slice::from_slice(&into[..len]).expect("we wrote it");
+        let header = answer.header().to_header();
+        prop_assert_eq!(header.header_checksum, header.calc_header_checksum());
+        prop_assert_eq!((answer.header().source_addr(), header.destination), (router, addresses.0));
+        let bytes = answer.payload().payload;
+        let message = Icmpv4Slice::from_slice(bytes).expect("we wrote it");
+        prop_assert_eq!(judged_sum(bytes), 0xffff);
+        let Icmpv4Type::DestinationUnreachable(read) = message.icmp_type() else {
+            return Err(TestCaseError::fail("it is one"));
+        };
+        prop_assert_eq!(read, DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu });
+        prop_assert_eq!(message.payload(), &original[..original.len().min(548)]);
+
+        let ours = TooBig::parse_v4(bytes).expect("we wrote it").quoted;
+        let (theirs, _) = LaxIpv4Slice::from_slice(message.payload()).expect("it is quoted");
+        prop_assert_eq!(ours.source, theirs.header().source_addr());
+        prop_assert_eq!(ours.destination, theirs.header().destination_addr());
+        prop_assert_eq!(ours.payload, theirs.payload().payload);
+    }
+
+    #[test]
+    fn an_answer_on_ipv6_is_read_and_summed_by_the_judge(
+        addresses in any::<([u8; 16], [u8; 16])>(),
+        ports in any::<(u16, u16)>(),
+        payload in vec(any::<u8>(), 0..1500),
+        mtu in any::<u32>(),
+    ) {
+        let mut original = Vec::new();
+        PacketBuilder::ipv6(addresses.0, addresses.1, 64)
+            .udp(ports.0, ports.1)
+            .write(&mut original, &payload)
+            .expect("it is small");
+        let mut into = [0; 1300];
+        let router = Ipv6Addr::LOCALHOST;
+        let len = too_big_v6(&mut into, &original, router, addresses.0.into(), mtu);
+
+        let answer = Ipv6Slice::from_slice(&into[..len]).expect("we wrote it");
+        let message = Icmpv6Slice::from_slice(answer.payload().payload).expect("we wrote it");
+        prop_assert!(message.is_checksum_valid(router.octets(), addresses.0));
+        prop_assert_eq!(message.icmp_type(), Icmpv6Type::PacketTooBig { mtu });
+        prop_assert_eq!(message.payload(), &original[..original.len().min(1232)]);
+
+        let (ip, behind) = Ipv6::parse(&into[..len]).expect("we wrote it");
+        let ours = TooBig::parse_v6(&ip, behind).expect("we wrote it").quoted;
+        let (theirs, _) = LaxIpv6Slice::from_slice(message.payload()).expect("it is quoted");
+        prop_assert_eq!(ours.source, theirs.header().source_addr());
+        prop_assert_eq!(ours.destination, theirs.header().destination_addr());
+        prop_assert_eq!(ours.payload, theirs.payload().payload);
     }
 }
