@@ -229,4 +229,33 @@ mod tests {
         );
         burst.give_all(&mut pool);
     }
+
+    #[test]
+    fn a_long_frame_arrives_whole_or_is_counted_as_lost() {
+        let jumbo = Region::heap(4 * frame::JUMBO / frame::CHUNK);
+        let mut pool = FramePool::new(Region::heap(64)).with_jumbo(jumbo);
+        let (device, end) = memory::pair(100);
+        let mut device = Faulty::new(device, BAD, 3);
+        let mut burst = Burst::new(16);
+        for n in 0..100 {
+            assert!(end.inject(&vec![n; if n % 2 == 0 { 60 } else { frame::MAX_JUMBO }]));
+        }
+        for _ in 0..200 {
+            device.receive(&mut pool, &mut burst);
+            device.send(&mut pool, &mut burst);
+        }
+        let (arrived, lost) = (end.take_all(), device.lost());
+        let whole = |frame: &Vec<u8>| {
+            let len = if frame[0].is_multiple_of(2) {
+                60
+            } else {
+                frame::MAX_JUMBO
+            };
+            *frame == vec![frame[0]; len]
+        };
+        assert!(arrived.iter().all(whole));
+        assert!(lost.received > 0 && lost.sent > 0, "{lost:?}");
+        assert_eq!(arrived.len() as u64 + lost.received + lost.sent, 100);
+        assert_eq!((pool.free(), pool.jumbo_free()), (64, 4));
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! By `ioctl`: the same in every network namespace, with nothing mounted.
 
+use frame::{MAX_FRAME, MAX_JUMBO};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -19,6 +20,48 @@ pub struct Facts {
     /// How many receive queues it uses now. A frame may come in on any of them, so a port that
     /// wants all its frames opens all of them.
     pub rx_queues: u32,
+}
+
+/// Bytes around the MTU's: an Ethernet header and two tags. A kernel lets so much through.
+const AROUND: usize = 14 + 8;
+
+/// The largest MTU whose frames lie in one chunk each.
+pub(crate) const CHUNK_MTU: usize = MAX_FRAME - AROUND;
+
+/// The largest MTU whose frames lie in one jumbo buffer each.
+const JUMBO_MTU: usize = MAX_JUMBO - AROUND;
+
+/// What an interface's longest frames lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffers {
+    /// One chunk each.
+    Chunks,
+    /// Some of them in a jumbo buffer: its sockets are opened for that
+    /// ([`OpenRequest::jumbo`](crate::OpenRequest)).
+    Jumbo,
+}
+
+/// An interface's MTU is larger than what there are buffers for: its longest frames would be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MtuTooLarge {
+    /// There are chunks only.
+    #[error(
+        "its MTU is {mtu}, and one buffer holds a frame of {MAX_FRAME} bytes: lower it to \
+         {CHUNK_MTU}, or start the datapath with `--jumbo 256`"
+    )]
+    Chunks {
+        /// The MTU.
+        mtu: u32,
+    },
+    /// There are jumbo buffers, and they are too small too.
+    #[error(
+        "its MTU is {mtu}, and one jumbo buffer holds a frame of {MAX_JUMBO} bytes: lower it to \
+         {JUMBO_MTU}"
+    )]
+    Jumbo {
+        /// The MTU.
+        mtu: u32,
+    },
 }
 
 /// Why there are no facts.
@@ -90,6 +133,21 @@ impl Facts {
             up: query.up().map_err(refused)?,
             rx_queues: query.rx_queues(),
         })
+    }
+
+    /// What its longest frames lie in, if there are jumbo buffers, or if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`MtuTooLarge`], in words an operator can act on.
+    pub fn buffers(&self, jumbo: bool) -> Result<Buffers, MtuTooLarge> {
+        let mtu = usize::try_from(self.mtu).unwrap_or(usize::MAX);
+        match mtu {
+            ..=CHUNK_MTU => Ok(Buffers::Chunks),
+            ..=JUMBO_MTU if jumbo => Ok(Buffers::Jumbo),
+            _ if jumbo => Err(MtuTooLarge::Jumbo { mtu: self.mtu }),
+            _ => Err(MtuTooLarge::Chunks { mtu: self.mtu }),
+        }
     }
 }
 
@@ -190,6 +248,35 @@ mod tests {
             let error = Facts::of(name).unwrap_err();
             assert!(matches!(&error, FactsError::NoInterface { interface } if interface == name));
         }
+    }
+
+    #[test]
+    fn an_mtu_gets_the_buffers_its_longest_frames_lie_in_or_a_refusal_in_words() {
+        let buffers = |mtu, jumbo| {
+            let facts = Facts {
+                index: 1,
+                mtu,
+                mac: [2; 6],
+                up: true,
+                rx_queues: 1,
+            };
+            facts.buffers(jumbo).map_err(|error| error.to_string())
+        };
+        for (mtu, jumbo, expected) in [
+            (68, false, Buffers::Chunks),
+            (1770, false, Buffers::Chunks),
+            (1770, true, Buffers::Chunks),
+            (1771, true, Buffers::Jumbo),
+            (9962, true, Buffers::Jumbo),
+        ] {
+            assert_eq!(buffers(mtu, jumbo), Ok(expected), "{mtu}");
+        }
+        let chunks = "its MTU is 1771, and one buffer holds a frame of 1792 bytes: lower it to \
+                      1770, or start the datapath with `--jumbo 256`";
+        assert_eq!(buffers(1771, false).unwrap_err(), chunks);
+        let jumbo = "its MTU is 9963, and one jumbo buffer holds a frame of 9984 bytes: lower it \
+                     to 9962";
+        assert_eq!(buffers(9963, true).unwrap_err(), jumbo);
     }
 
     #[test]

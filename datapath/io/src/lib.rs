@@ -22,12 +22,12 @@ mod recorder;
 mod steer;
 
 pub use af_xdp::{
-    AfXdp, BusyPoll, Counts, Down, Memory, MemoryError, Meter, Note, OpenError, OpenRequest, Pages,
-    Rings, SocketMode, Statistics, Step,
+    AfXdp, BusyPoll, Counts, Down, Losses, Memory, MemoryError, Meter, Note, OpenError,
+    OpenRequest, Pages, Rings, SocketMode, Statistics, Step,
 };
 pub use attached::Attached;
 pub use faulty::{Faults, Faulty, Lost};
-pub use interface::{Facts, FactsError};
+pub use interface::{Buffers, Facts, FactsError, MtuTooLarge};
 pub use limit::raise_descriptor_limit;
 pub use preference::{NoPreference, Preference};
 pub use recorder::Recorder;

@@ -1,7 +1,7 @@
 //! A device without a kernel: what is sent at one end is received at the other.
 
 use crate::Device;
-use frame::{Burst, FramePool};
+use frame::{Burst, FramePool, MAX_FRAME, MAX_JUMBO};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,12 +72,23 @@ fn open(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 }
 
 impl Device for MemoryDevice {
-    /// A frame longer than a chunk holds is dropped, as a kernel does.
+    /// A frame longer than the pool's buffers hold is dropped, as a kernel does.
     fn receive(&mut self, pool: &mut FramePool, into: &mut Burst) -> usize {
         let mut queue = open(&self.0.inwards);
         let mut received = 0;
-        while into.room() > 0 && !queue.frames.is_empty() {
-            let Some(mut frame) = pool.take() else { break };
+        let longest = if pool.jumbo_made() > 0 {
+            MAX_JUMBO
+        } else {
+            MAX_FRAME
+        };
+        while into.room() > 0 {
+            let Some(next) = queue.frames.front() else {
+                break;
+            };
+            let len = next.len().min(longest);
+            let Some(mut frame) = pool.take_for(len) else {
+                break;
+            };
             let Some(bytes) = queue.frames.pop_front() else {
                 pool.give(frame);
                 break;
@@ -208,5 +219,28 @@ mod tests {
         burst.give_all(&mut pool);
         assert_eq!(device.receive(&mut pool, &mut burst), 1);
         burst.give_all(&mut pool);
+    }
+
+    #[test]
+    fn a_long_frame_lies_in_a_jumbo_buffer_waits_for_one_and_passes_whole() {
+        let jumbo = Region::heap(frame::JUMBO / frame::CHUNK);
+        let mut pool = FramePool::new(Region::heap(4)).with_jumbo(jumbo);
+        let (mut device, end) = pair(8);
+        for (n, len) in (0..).zip([60, MAX_JUMBO + 1, MAX_FRAME + 1, MAX_JUMBO, 60]) {
+            assert!(end.inject(&vec![n; len]));
+        }
+        let mut burst = Burst::new(8);
+        for expected in [2, 2, 0] {
+            assert_eq!(device.receive(&mut pool, &mut burst), expected);
+            device.send(&mut pool, &mut burst);
+            assert_eq!((pool.free(), pool.jumbo_free()), (4, 1));
+        }
+        let sent = [
+            vec![0; 60],
+            vec![2; MAX_FRAME + 1],
+            vec![3; MAX_JUMBO],
+            vec![4; 60],
+        ];
+        assert!(end.take_all() == sent);
     }
 }

@@ -142,6 +142,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_long_frame_is_written_down_whole() {
+        let jumbo = Region::heap(frame::JUMBO / frame::CHUNK);
+        let mut pool = FramePool::new(Region::heap(4)).with_jumbo(jumbo);
+        let (device, end) = memory::pair(1);
+        let mut recorder = Recorder::new(device, Vec::new()).unwrap();
+        let mut burst = Burst::new(4);
+        assert!(end.inject(&[7; frame::MAX_JUMBO]));
+        assert_eq!(recorder.receive(&mut pool, &mut burst), 1);
+        burst.give_all(&mut pool);
+        let capture = recorder.end().unwrap();
+        let mut reader = PcapReader::new(capture.as_slice()).unwrap();
+        let packet = reader.next_packet().unwrap().unwrap();
+        assert!(*packet.data == [7; frame::MAX_JUMBO]);
+    }
+
     /// A disk of 100 bytes.
     struct Full(usize);
 

@@ -2,87 +2,17 @@
 #![allow(clippy::unwrap_used)] // a test may, and so may what it calls
 
 mod netns;
+mod port;
 
-use frame::{Borrower, Burst, FramePool};
+use frame::{Borrower, Burst};
 use io::{
-    AfXdp, BusyPoll, Device, Down, Facts, Memory, Note, OpenError, OpenRequest, Preference, Rings,
-    SocketMode, Steer, Take,
+    AfXdp, BusyPoll, Device, Down, Facts, Note, OpenError, OpenRequest, Preference, Rings,
+    SocketMode, Steer,
 };
 use netns::{PEER, Raw, US, Wire, awaited, eventually, numbered};
+use port::{Port, RINGS, pool, request};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
-
-const RINGS: Rings = Rings {
-    receive: 256,
-    send: 256,
-    fill: 512,
-    completion: 256,
-};
-
-fn pool(frames: usize) -> FramePool {
-    FramePool::new(Memory::map(frames, false).unwrap().0)
-}
-
-fn request(interface: &'static str, pool: &FramePool, borrower: u16) -> OpenRequest<'static> {
-    OpenRequest {
-        rings: RINGS,
-        ..OpenRequest::new(interface, 0, pool.memory(), Borrower::new(borrower))
-    }
-}
-
-/// A port as the supervisor opens it: steer, then socket, then everything taken.
-struct Port {
-    // In this order they go, too.
-    steer: Steer,
-    device: AfXdp,
-}
-
-impl Port {
-    /// On the interface of `request`, in the namespace of this thread.
-    fn open(request: &OpenRequest<'_>, pool: &mut FramePool) -> Self {
-        let mut steer = Steer::attach(request.interface, request.preference).unwrap();
-        let request = OpenRequest {
-            preference: steer.preference(request.preference),
-            ..request.clone()
-        };
-        let device = AfXdp::open(&request).unwrap();
-        let descriptor = device.descriptor().unwrap();
-        steer.socket(request.queue, descriptor).unwrap();
-        steer.take(Take::Everything).unwrap();
-        let mut port = Self { steer, device };
-        port.device.reclaim(pool);
-        port
-    }
-
-    /// Receives one frame's bytes, if one is there.
-    fn receive(&mut self, pool: &mut FramePool) -> Option<Vec<u8>> {
-        let mut burst = Burst::new(1);
-        self.device.reclaim(pool);
-        self.device.receive(pool, &mut burst);
-        let bytes = burst.iter().next().map(|frame| frame.bytes().to_vec());
-        burst.give_all(pool);
-        bytes
-    }
-
-    /// Sends one frame; false if the device would not carry it.
-    fn send(&mut self, pool: &mut FramePool, bytes: &[u8]) -> bool {
-        let mut burst = Burst::new(1);
-        let mut frame = pool.take().unwrap();
-        frame.fill(bytes).unwrap();
-        burst.push(frame).unwrap();
-        self.device.send(pool, &mut burst);
-        burst.give_all(pool) == 0
-    }
-
-    /// Ends it, in the order that is to be kept; every frame is home again.
-    fn close(self, pool: &mut FramePool) {
-        let borrower = self.device.borrower();
-        drop(self.steer);
-        drop(self.device);
-        pool.reclaim_all(borrower);
-        assert_eq!((pool.free(), pool.lent()), (pool.made(), 0));
-    }
-}
 
 #[test]
 fn frames_of_every_size_cross_both_ways_and_come_home() {

@@ -5,7 +5,7 @@ mod netns;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
-use frame::{Borrower, Burst, FramePool};
+use frame::{Borrower, Burst, CHUNK, FramePool, JUMBO, MAX_FRAME};
 use io::{AfXdp, Device, Memory, OpenRequest, Preference, Rings, Steer, Take, memory};
 use netns::{PEER, Raw, US, Wire, numbered};
 use std::alloc::System;
@@ -59,23 +59,41 @@ fn turns(
 
 #[test]
 fn a_socket_allocates_nothing() {
+    turned_by_a_socket(&Wire::new(), 300);
+}
+
+#[test]
+fn a_socket_that_carries_long_frames_allocates_nothing() {
     let wire = Wire::new();
+    wire.here.ip(&["link", "set", US, "mtu", "9000"]);
+    wire.there.ip(&["link", "set", PEER, "mtu", "9000"]);
+    turned_by_a_socket(&wire, 9014);
+}
+
+fn turned_by_a_socket(wire: &Wire, len: usize) {
     let peer = Raw::new(&wire.there, PEER);
     wire.here.inside(|| {
-        let mut pool = FramePool::new(Memory::map(1024, false).unwrap().0);
+        let jumbo = Memory::map(64 * JUMBO / CHUNK, false).unwrap().0;
+        let pool = FramePool::new(Memory::map(1024, false).unwrap().0);
+        let mut pool = pool.with_jumbo(jumbo);
         let mut steer = Steer::attach(US, Preference::Auto).unwrap();
         let usual = OpenRequest::new(US, 0, pool.memory(), Borrower::new(1));
         let rings = Rings {
             fill: 512,
             ..usual.rings
         };
-        let mut device = AfXdp::open(&OpenRequest { rings, ..usual }).unwrap();
+        let mut device = AfXdp::open(&OpenRequest {
+            rings,
+            jumbo: len > MAX_FRAME,
+            ..usual
+        })
+        .unwrap();
         device.reclaim(&mut pool);
         steer.socket(0, device.descriptor().unwrap()).unwrap();
         steer.take(Take::Everything).unwrap();
 
         let mut burst = Burst::new(64);
-        let frame = numbered(1, 300);
+        let frame = numbered(1, len);
         let feed = |_| assert!(peer.send(&frame));
         let (asked, moved) = turns(&mut device, &mut pool, &mut burst, feed);
         assert!(moved > 1000, "{moved} frames moved");
@@ -83,6 +101,7 @@ fn a_socket_allocates_nothing() {
         drop((steer, device));
         pool.reclaim_all(Borrower::new(1));
         assert_eq!(pool.free(), pool.made());
+        assert_eq!(pool.jumbo_free(), 64);
     });
 }
 

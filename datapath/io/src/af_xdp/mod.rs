@@ -5,6 +5,9 @@
 //! receive ring, from the completion ring, or, after the device is gone, by
 //! [`FramePool::reclaim_all`].
 //!
+//! A frame longer than a chunk comes and goes in a chain of them, where the socket was opened for
+//! that: it is gathered into one jumbo buffer of the pool, and scattered again ([`chain`]).
+//!
 //! What holds, whatever the kernel does:
 //!
 //! - no call allocates or waits, and each is bounded in time;
@@ -14,6 +17,7 @@
 //! - what could not be kicked is kicked again in the next turn;
 //! - an interface that goes down or away is an answer ([`AfXdp::down`]), not a panic.
 
+mod chain;
 mod memory;
 mod open;
 mod ring;
@@ -25,11 +29,13 @@ pub use memory::{Memory, MemoryError, Pages};
 pub use open::{BusyPoll, Note, OpenError, OpenRequest, Rings, Step};
 
 use crate::Device;
+use chain::Dropped;
 use core::time::Duration;
 use frame::{Borrower, Burst, Frame, FramePool};
 use ring::{Consumer, Producer};
 use socket::Socket;
 use std::io;
+use std::sync::Arc;
 
 /// The shortest frame that may be sent, in bytes: an Ethernet header. The kernel takes what is
 /// shorter for an invalid descriptor, and never gives its frame back.
@@ -92,7 +98,7 @@ pub struct Counts {
     pub received: u64,
     /// Frames handed to the kernel to be sent.
     pub sent: u64,
-    /// Frames that came in several parts, and were dropped.
+    /// Frames that came in several parts, and were dropped: those of [`Losses`].
     pub chains: u64,
     /// Addresses that came from the kernel and had not been lent to it. 0, or there is a bug.
     pub foreign: u64,
@@ -105,6 +111,18 @@ pub struct Counts {
     pub kicks: u64,
     /// Turns that left frames in the send ring, for the next.
     pub left: u64,
+}
+
+/// Frames a device has dropped for their length since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Frames that came in while no jumbo buffer was free for them.
+    pub no_buffer: u64,
+    /// Frames that came in and are longer than a jumbo buffer holds, or of which a part was not
+    /// where the kernel said.
+    pub too_long: u64,
+    /// Frames to be sent that are longer than the socket was opened to carry.
+    pub unsendable: u64,
 }
 
 /// What the kernel has counted for a socket since it was opened.
@@ -124,9 +142,12 @@ pub struct Statistics {
     pub send_ring_empty: u64,
 }
 
-/// Reads what the kernel counts for a socket that somebody else uses.
+/// Reads what is counted for a socket that somebody else uses.
 #[derive(Debug)]
-pub struct Meter(Socket);
+pub struct Meter {
+    socket: Socket,
+    dropped: Arc<Dropped>,
+}
 
 impl Meter {
     /// What the kernel has counted: one system call.
@@ -135,7 +156,12 @@ impl Meter {
     ///
     /// What the kernel says, if the socket is no more.
     pub fn read(&self) -> io::Result<Statistics> {
-        statistics(&self.0)
+        statistics(&self.socket)
+    }
+
+    /// What the device has dropped.
+    pub fn losses(&self) -> Losses {
+        self.dropped.read()
     }
 }
 
@@ -173,12 +199,15 @@ pub struct AfXdp {
     in_flight_max: u32,
     /// Frames handed to the kernel to be sent and not yet home.
     in_flight: u32,
-    /// Whether the last frame received said that more of it follows.
+    /// Whether frames longer than a chunk are carried, in several parts.
+    jumbo: bool,
+    /// Whether what comes next is the rest of a frame that was dropped.
     in_chain: bool,
     mode: SocketMode,
     busy_poll: bool,
     down: Option<Down>,
     counts: Counts,
+    dropped: Arc<Dropped>,
     notes: Vec<Note>,
 }
 
@@ -200,6 +229,11 @@ impl AfXdp {
     /// Zero-copy or copy.
     pub fn mode(&self) -> SocketMode {
         self.mode
+    }
+
+    /// Whether it carries frames longer than a chunk.
+    pub fn carries_jumbo(&self) -> bool {
+        self.jumbo
     }
 
     /// What was wished for and is not there.
@@ -228,6 +262,11 @@ impl AfXdp {
         self.counts
     }
 
+    /// What it has dropped for its length.
+    pub fn losses(&self) -> Losses {
+        self.dropped.read()
+    }
+
     /// What the kernel has counted: one system call.
     ///
     /// # Errors
@@ -237,14 +276,17 @@ impl AfXdp {
         statistics(&self.socket)
     }
 
-    /// Reads its [`Statistics`] from elsewhere, while a worker has the device. Holds the socket
+    /// Reads its [`Statistics`] and [`Losses`] from elsewhere, while a worker has the device. Holds the socket
     /// open: let it go with the device.
     ///
     /// # Errors
     ///
     /// What the kernel says, if there are no descriptors left.
     pub fn meter(&self) -> io::Result<Meter> {
-        self.socket.again().map(Meter)
+        Ok(Meter {
+            socket: self.socket.again()?,
+            dropped: self.dropped.clone(),
+        })
     }
 
     /// Takes home what was sent.
@@ -354,22 +396,24 @@ impl AfXdp {
 
     /// Takes one received descriptor: a frame, or `None` and it is counted.
     #[inline]
-    fn take_received(&mut self, pool: &mut FramePool) -> Option<Frame> {
-        let descriptor = self.rx.take();
-        let continues = descriptor.options & libc::XDP_PKT_CONTD != 0;
-        let part = continues || self.in_chain;
-        self.counts.chains += u64::from(continues && !self.in_chain);
-        self.in_chain = continues;
-
+    fn restore(&mut self, pool: &mut FramePool, descriptor: libc::xdp_desc) -> Option<Frame> {
         let frame = pool.restore(descriptor.addr, descriptor.len as usize, self.borrower);
         if frame.is_none() {
             self.counts.foreign += 1;
         }
-        if part && let Some(frame) = frame {
-            pool.give(frame);
-            return None;
-        }
         frame
+    }
+
+    /// How many of `frames`, from the front, can be sent now: none of them in part.
+    #[inline]
+    fn fitting(&mut self, pool: &FramePool, frames: &Burst) -> usize {
+        let wanted = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+        let may_fly = self.in_flight_max - self.in_flight;
+        let room = self.tx.room(wanted).min(may_fly);
+        if pool.jumbo_made() == 0 {
+            return room.min(wanted) as usize;
+        }
+        self.fitting_in_parts(pool, frames, room)
     }
 
     #[inline]
@@ -379,30 +423,45 @@ impl AfXdp {
     }
 }
 
+/// Whether a received descriptor says that nothing of its frame follows.
+#[inline]
+fn is_whole(descriptor: &libc::xdp_desc) -> bool {
+    descriptor.options & libc::XDP_PKT_CONTD == 0
+}
+
 impl Device for AfXdp {
     /// # Panics
     ///
     /// If `pool` is not the pool whose memory was registered.
     fn receive(&mut self, pool: &mut FramePool, into: &mut Burst) -> usize {
         let room = u32::try_from(into.room()).unwrap_or(u32::MAX);
-        let ready = self.rx.ready(room).min(room);
-        if ready == 0 {
+        let mut ready = self.rx.ready(room);
+        if ready == 0 || room == 0 {
             return 0;
         }
         assert!(self.is_ours(pool), "a device was used with another pool");
         let mut received = 0;
-        for _ in 0..ready {
-            let Some(frame) = self.take_received(pool) else {
-                continue;
+        while ready > 0 && received < room {
+            let descriptor = self.rx.take();
+            let (taken, frame) = if is_whole(&descriptor) && !self.in_chain {
+                (1, self.restore(pool, descriptor))
+            } else {
+                self.rx.put_back(1);
+                self.gather(pool)
             };
+            if taken == 0 {
+                break; // its end is not there yet
+            }
+            ready = ready.saturating_sub(taken);
+            let Some(frame) = frame else { continue };
             match into.push(frame) {
                 Ok(()) => received += 1,
-                Err(frame) => pool.give(frame), // never: there was room for all that is ready
+                Err(frame) => pool.give(frame), // never: there was room
             }
         }
         self.rx.release();
-        self.counts.received += received as u64;
-        received
+        self.counts.received += u64::from(received);
+        received as usize
     }
 
     /// # Panics
@@ -413,11 +472,13 @@ impl Device for AfXdp {
         if frames.is_empty() || self.down.is_some() {
             return;
         }
-        let wanted = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-        let may_fly = self.in_flight_max - self.in_flight;
-        let room = self.tx.room(wanted).min(may_fly).min(wanted);
+        let count = self.fitting(pool, frames);
         let mut sent = 0;
-        for frame in frames.take(room as usize) {
+        for frame in frames.take(count) {
+            if frame.is_jumbo() {
+                sent += self.scatter(pool, frame);
+                continue;
+            }
             if frame.len() < SHORTEST {
                 self.counts.short += 1;
                 pool.give(frame);

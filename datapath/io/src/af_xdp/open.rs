@@ -6,7 +6,7 @@ use crate::af_xdp::{AfXdp, SocketMode};
 use crate::interface;
 use core::ptr::NonNull;
 use core::time::Duration;
-use frame::Borrower;
+use frame::{Borrower, MAX_FRAME};
 use std::io;
 use std::time::Instant;
 
@@ -81,6 +81,10 @@ pub struct OpenRequest<'a> {
     pub preference: Preference,
     /// Busy polling, if it is wanted.
     pub busy_poll: Option<BusyPoll>,
+    /// Whether frames longer than a chunk are to be carried, in several parts: Linux 6.6, and a
+    /// pool with jumbo buffers. Ask only where the MTU asks for it
+    /// ([`Facts::buffers`](crate::Facts::buffers)): a driver's zero-copy may not know it.
+    pub jumbo: bool,
     /// How long to wait for a queue that is still being let go of. The kernel takes some 40 ms.
     pub patience: Duration,
 }
@@ -102,6 +106,7 @@ impl<'a> OpenRequest<'a> {
             reserve: 128,
             preference: Preference::Auto,
             busy_poll: None,
+            jumbo: false,
             patience: Duration::from_secs(2),
         }
     }
@@ -168,6 +173,20 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Long frames were asked for, and the kernel has no multi-buffer `AF_XDP`.
+    #[error(
+        "queue {queue} of `{interface}` carries no frame longer than {MAX_FRAME} bytes ({source}): \
+         that takes Linux 6.6; before it, lower the interface's MTU to {}",
+        interface::CHUNK_MTU
+    )]
+    NoJumbo {
+        /// The interface's name.
+        interface: String,
+        /// The queue.
+        queue: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The interface is down.
     #[error("`{interface}` is down: `ip link set {interface} up`")]
     Down {
@@ -213,6 +232,9 @@ impl core::fmt::Display for Step {
 pub enum Note {
     /// Copy mode, because zero-copy was refused with this error number.
     NoZeroCopy(i32),
+    /// Copy mode, because zero-copy of frames longer than a chunk was refused with this error
+    /// number. It may be there for a smaller MTU.
+    NoLongZeroCopy(i32),
     /// The kernel sends 32 frames a call: it does not know the budget (before Linux 6.17).
     NoSendBudget,
     /// Busy polling was refused with this error number.
@@ -227,6 +249,12 @@ impl core::fmt::Display for Note {
                 f.write_str("copy mode: the driver has no zero-copy")
             }
             Self::NoZeroCopy(errno) => write!(f, "copy mode: no zero-copy: {}", said(errno)),
+            Self::NoLongZeroCopy(errno) => write!(
+                f,
+                "copy mode: no zero-copy with an MTU above {}: {}",
+                interface::CHUNK_MTU,
+                said(errno)
+            ),
             Self::NoSendBudget => {
                 f.write_str("the kernel sends at most 32 frames a call (Linux before 6.17)")
             }
@@ -292,6 +320,7 @@ impl OpenRequest<'_> {
             unshared: 0,
             in_flight_max: self.rings.completion,
             in_flight: 0,
+            jumbo: self.jumbo,
             in_chain: false,
             mode: if zero_copy {
                 SocketMode::ZeroCopy
@@ -301,6 +330,7 @@ impl OpenRequest<'_> {
             busy_poll,
             down: None,
             counts: super::Counts::default(),
+            dropped: std::sync::Arc::default(),
             notes,
         })
     }
@@ -342,10 +372,35 @@ impl OpenRequest<'_> {
                     source,
                 });
             }
-            notes.push(Note::NoZeroCopy(errno));
+            notes.push(if self.jumbo {
+                Note::NoLongZeroCopy(errno)
+            } else {
+                Note::NoZeroCopy(errno)
+            });
         }
-        self.bind_patiently(socket, index, libc::XDP_COPY)
-            .map_err(|source| self.unbound(source))
+        let Err(source) = self.bind_patiently(socket, index, libc::XDP_COPY) else {
+            return Ok(());
+        };
+        if !self.jumbo {
+            return Err(self.unbound(source));
+        }
+        let flags = libc::XDP_COPY | libc::XDP_USE_NEED_WAKEUP;
+        Err(self.unbound_long(source, || socket.bind(index, self.queue, flags)))
+    }
+
+    /// In words: why it was not bound for long frames. `plain` binds it for short ones: only if
+    /// that goes well was it their length. Before Linux 6.6 the kernel says of the flag what it
+    /// says of a queue that is not there.
+    fn unbound_long(&self, source: io::Error, plain: impl FnOnce() -> io::Result<()>) -> OpenError {
+        let about_length = matches!(source.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP));
+        if about_length && plain().is_ok() {
+            return OpenError::NoJumbo {
+                interface: self.interface.to_owned(),
+                queue: self.queue,
+                source,
+            };
+        }
+        self.unbound(source)
     }
 
     /// Binds, again and again while the queue is somebody's: the kernel lets go of a closed
@@ -353,8 +408,10 @@ impl OpenRequest<'_> {
     fn bind_patiently(&self, socket: &Socket, index: u32, mode: u16) -> io::Result<()> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(2);
+        let parts = if self.jumbo { libc::XDP_USE_SG } else { 0 };
+        let flags = mode | parts | libc::XDP_USE_NEED_WAKEUP;
         loop {
-            let bound = socket.bind(index, self.queue, mode | libc::XDP_USE_NEED_WAKEUP);
+            let bound = socket.bind(index, self.queue, flags);
             match bound {
                 Err(error)
                     if error.raw_os_error() == Some(libc::EBUSY)
@@ -391,4 +448,34 @@ const SEND_PAGE: u64 = 0x8000_0000;
 
 fn refused(step: Step, source: io::Error) -> OpenError {
     OpenError::Refused { step, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(errno: i32, plain: io::Result<()>) -> OpenError {
+        let memory = (NonNull::dangling(), 0);
+        let request = OpenRequest::new("eth0", 3, memory, Borrower::new(0));
+        request.unbound_long(io::Error::from_raw_os_error(errno), || plain)
+    }
+
+    #[test]
+    fn a_kernel_without_long_frames_is_told_from_a_queue_that_is_not_there() {
+        assert_eq!(
+            said(libc::EINVAL, Ok(())).to_string(),
+            "queue 3 of `eth0` carries no frame longer than 1792 bytes (Invalid argument (os error \
+             22)): that takes Linux 6.6; before it, lower the interface's MTU to 1770"
+        );
+        let refused = io::Error::from_raw_os_error(libc::EINVAL);
+        let error = said(libc::EINVAL, Err(refused));
+        assert!(
+            matches!(error, OpenError::NoQueue { queue: 3, .. }),
+            "{error}"
+        );
+        let error = said(libc::EOPNOTSUPP, Ok(()));
+        assert!(matches!(error, OpenError::NoJumbo { .. }), "{error}");
+        let error = said(libc::ENETDOWN, Ok(()));
+        assert!(matches!(error, OpenError::Down { .. }), "{error}");
+    }
 }

@@ -267,6 +267,18 @@ impl<T: Entry> Consumer<T> {
         entry
     }
 
+    /// Puts the last `count` entries back that were taken and not yet released.
+    #[inline]
+    pub(crate) fn put_back(&mut self, count: u32) {
+        debug_assert!(
+            count
+                <= self
+                    .tail
+                    .wrapping_sub(self.shared.consumer().load(Ordering::Relaxed))
+        );
+        self.tail = self.tail.wrapping_sub(count);
+    }
+
     /// Gives the room of all that was taken back to the other side.
     #[inline]
     pub(crate) fn release(&mut self) {
@@ -348,6 +360,24 @@ mod tests {
         assert_eq!(producer.room(1), 0);
         consumer.release();
         assert_eq!((producer.room(1), producer.size()), (1, 4));
+    }
+
+    #[test]
+    fn what_was_put_back_is_taken_again_and_was_never_free() {
+        let (mut producer, mut consumer) = ring::<u64>(4, u32::MAX - 1);
+        for entry in 0..4 {
+            producer.put(entry);
+        }
+        producer.submit();
+        assert_eq!(consumer.ready(4), 4);
+        assert_eq!(
+            (consumer.take(), consumer.take(), consumer.take()),
+            (0, 1, 2)
+        );
+        consumer.put_back(2);
+        consumer.release();
+        assert_eq!(producer.room(4), 1);
+        assert_eq!((consumer.ready(4), consumer.take()), (3, 1));
     }
 
     #[test]

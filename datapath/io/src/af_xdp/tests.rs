@@ -1,6 +1,8 @@
 //! A device whose kernel is the test: what it does when the kernel does what it should not, or
 //! not yet.
 
+mod chains;
+
 use super::ring::unowned::ring;
 use super::*;
 use frame::{CHUNK, HEADROOM, Region};
@@ -34,11 +36,13 @@ fn device(pool: &FramePool) -> (AfXdp, Kernel) {
         unshared: 0,
         in_flight_max: SIZE,
         in_flight: 0,
+        jumbo: false,
         in_chain: false,
         mode: SocketMode::Copy,
         busy_poll: false,
         down: None,
         counts: Counts::default(),
+        dropped: Arc::default(),
         notes: Vec::new(),
     };
     let kernel = Kernel {
@@ -164,30 +168,6 @@ fn an_address_that_was_not_lent_is_counted_and_makes_no_frame() {
     assert_eq!(device.in_flight(), 0);
     pool.reclaim_all(device.borrower());
     assert_eq!(pool.free(), pool.made());
-}
-
-#[test]
-fn a_frame_in_parts_is_dropped_whole_and_the_next_one_is_not() {
-    let mut pool = FramePool::new(Region::heap(512));
-    let (mut device, mut kernel) = device(&pool);
-    let mut burst = Burst::new(16);
-    device.reclaim(&mut pool);
-    let free = pool.free();
-    // Two frames in three parts and two, and whole ones around them.
-    let more = libc::XDP_PKT_CONTD;
-    for options in [0, more, more, 0, 0, more, 0, 0] {
-        let address = kernel.take_fill().unwrap();
-        kernel.deliver(address, 100, options);
-    }
-    // In two calls, so that a chain goes on from one to the next.
-    let mut first = Burst::new(3);
-    assert_eq!(device.receive(&mut pool, &mut first), 1);
-    assert_eq!(device.receive(&mut pool, &mut burst), 2);
-    assert_eq!((device.counts().chains, device.counts().received), (2, 3));
-    assert_eq!(pool.free(), free + 5, "the five parts are home");
-    first.give_all(&mut pool);
-    burst.give_all(&mut pool);
-    pool.reclaim_all(device.borrower());
 }
 
 #[test]
