@@ -4,7 +4,7 @@ use crate::desired::{Change, Desired};
 use program::{Epoch, Id};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ pub struct Pending {
 #[serde(deny_unknown_fields)]
 pub struct Unreachable {
     /// The peer.
-    pub remote: Ipv4Addr,
+    pub remote: IpAddr,
     /// Why, for a person.
     pub why: String,
 }
@@ -150,6 +150,7 @@ mod tests {
             id: port("a", 1, "vm-a").id(),
             was: None,
             now: now.map(Epoch),
+            fields: Vec::new(),
         }
     }
 

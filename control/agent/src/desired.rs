@@ -2,6 +2,11 @@
 //!
 //! Pure: nothing here is kept or sent. [`Store`](crate::store::Store) keeps it.
 
+mod difference;
+
+pub use difference::Difference;
+
+use difference::differences;
 use program::{Epoch, Id, Kind, Limits, Program, ProgramError, Programs, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +40,10 @@ pub struct Change {
     pub was: Option<Epoch>,
     /// Its epoch now; none if it was withdrawn.
     pub now: Option<Epoch>,
+    /// In which fields it differs from what it was: of the first [`Desired::DETAILED`] programs
+    /// of a document that change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Difference>,
 }
 
 /// Why a document was refused. Nothing of it was taken.
@@ -52,6 +61,9 @@ pub struct Refused {
 impl Desired {
     /// How many withdrawn programs are remembered one by one.
     pub const REMEMBERED: usize = 65_536;
+    /// Of how many changed programs of one document it is said what changed: a document may bring
+    /// thousands, and an answer has to end somewhere.
+    pub const DETAILED: usize = 1000;
 
     /// Nothing is wanted, and nothing ever was.
     pub fn new(limits: Limits) -> Self {
@@ -110,6 +122,7 @@ impl Desired {
         let mut places = BTreeMap::new();
         let mut wanted = BTreeMap::new();
         let mut changes = Vec::with_capacity(document.len());
+        let mut detailed = 0;
         for (index, (epoch, program)) in document.iter().enumerate() {
             let id = program.id();
             let refused = |error| Refused {
@@ -124,10 +137,14 @@ impl Desired {
                 }));
             }
             let now = self.epoch(&id, *epoch, program).map_err(refused)?;
+            let before = self.programs.get(&id);
+            let other = before.filter(|(_, old)| *old != program && detailed < Self::DETAILED);
+            detailed += usize::from(other.is_some());
             changes.push(Change {
-                was: self.programs.get(&id).map(|(epoch, _)| epoch),
+                was: before.map(|(epoch, _)| epoch),
                 now: Some(now),
                 id: id.clone(),
+                fields: other.map_or_else(Vec::new, |(_, old)| differences(old, program)),
             });
             wanted.insert(id, (now, program.clone()));
         }
@@ -171,6 +188,7 @@ impl Desired {
                 id,
                 was: Some(epoch),
                 now: None,
+                fields: Vec::new(),
             });
         }
         if next.withdrawn.len() > Self::REMEMBERED {

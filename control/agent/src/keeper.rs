@@ -211,9 +211,7 @@ impl<L: Link> Keeper<L> {
     fn want_ways(&self) {
         let programs = self.parts.desired.programs();
         self.parts.wanted.put(Wanted {
-            underlay: programs
-                .underlay()
-                .map(|(_, u)| (u.endpoint, u.interface.clone())),
+            underlay: programs.underlay().map(|(_, underlay)| underlay.clone()),
             remotes: programs.tunnels().map(|(_, t)| t.remote).collect(),
         });
     }

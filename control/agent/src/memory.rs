@@ -6,8 +6,8 @@
 use crate::line::{LineError, Lines};
 use crate::link::Link;
 use program::link::{Answer, Hello, MAX_MESSAGE, NextHop, Outcome, Request};
-use program::report::{Counters, Network, Report, Subject, Tunnel};
-use program::{Limits, Programs, Step, VERSION};
+use program::report::{Counters, Neighbour, Network, Report, Subject, Tunnel};
+use program::{Limits, Programs, Sequence, Step, Transport, TunnelProgram, VERSION};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -199,6 +199,8 @@ impl Inner {
             Subject::Counters => Report::Counters(Counters::default()),
             Subject::Stations => Report::Stations(Vec::new()),
             Subject::Workers => Report::Workers(Vec::new()),
+            Subject::Neighbours => Report::Neighbours(self.neighbours()),
+            Subject::Events => Report::Events(Vec::new()),
             Subject::Ports => {
                 let why = "there are no ports in memory".to_owned();
                 return Answer::Failed { why };
@@ -228,23 +230,56 @@ impl Inner {
 
     fn tunnels(&self) -> Vec<Tunnel> {
         let ways = self.next_hops.as_deref().unwrap_or_default();
-        let local = self.programs.underlay().map(|(_, u)| u.endpoint);
-        let tunnel = |(epoch, tunnel): (_, &program::TunnelProgram)| {
+        let endpoint = self.programs.underlay().map(|(_, u)| u.endpoint);
+        let tunnel = |(epoch, tunnel): (_, &TunnelProgram)| {
             let way = ways.iter().find(|way| way.remote == tunnel.remote);
+            let hops = way.map(|way| &way.hops[..]).unwrap_or_default();
             Tunnel {
                 name: tunnel.name.clone(),
                 epoch,
                 vnet: tunnel.vnet,
-                local,
+                local: endpoint.and_then(|ours| ours.towards(tunnel.remote)),
                 remote: tunnel.remote,
+                wraps: wraps(tunnel),
                 state: if way.is_some() { "up" } else { "no way" }.to_owned(),
-                interface: way.map(|way| way.interface.clone()),
-                next_hop: way.map(|way| way.destination),
+                interface: hops.first().map(|hop| hop.interface.clone()),
+                next_hops: hops.iter().map(|hop| hop.destination).collect(),
                 mtu: way.map_or(0, |way| way.mtu),
+                lowered_to: 0,
             }
         };
         self.programs.tunnels().map(tunnel).collect()
     }
+
+    /// Who is named in programs; nobody is ever heard.
+    fn neighbours(&self) -> Vec<Neighbour> {
+        let mut all = Vec::new();
+        for (_, network) in self.programs.networks() {
+            all.extend(network.neighbours.iter().map(|neighbour| Neighbour {
+                vnet: network.vnet,
+                address: neighbour.address,
+                mac: neighbour.mac,
+                behind: "program".to_owned(),
+            }));
+        }
+        all
+    }
+}
+
+/// How a tunnel's frames are wrapped, in words.
+fn wraps(tunnel: &TunnelProgram) -> String {
+    let words = [
+        (tunnel.keyed, "key"),
+        (tunnel.checksum, "csum"),
+        (tunnel.sequence != Sequence::None, "seq"),
+        (tunnel.transport == Transport::Udp, "in UDP"),
+    ];
+    let words = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word);
+    let words: Vec<_> = words.collect();
+    if words.is_empty() {
+        return "plain".to_owned();
+    }
+    words.join(" ")
 }
 
 /// A link to a [`Memory`].

@@ -4,6 +4,7 @@ use program::{
     Interface, Name, NetworkProgram, PortProgram, Program, Speaks, TunnelProgram, UnderlayProgram,
     Vnet,
 };
+use std::net::{IpAddr, Ipv4Addr};
 
 fn name(text: &str) -> Name {
     Name::try_from(text.to_owned()).unwrap()
@@ -14,35 +15,24 @@ fn interface(text: &str) -> Interface {
 }
 
 pub(crate) fn underlay(text: &str, endpoint: [u8; 4], on: &str) -> Program {
-    Program::Underlay(UnderlayProgram {
-        name: name(text),
-        endpoint: endpoint.into(),
-        interface: interface(on),
-    })
+    let endpoint = Ipv4Addr::from(endpoint).into();
+    Program::Underlay(UnderlayProgram::new(name(text), endpoint, interface(on)))
 }
 
 pub(crate) fn network(text: &str, vnet: u32) -> Program {
-    Program::Network(NetworkProgram {
-        name: name(text),
-        vnet: Vnet(vnet),
-        aging_s: 300,
-        mtu: None,
-    })
+    Program::Network(NetworkProgram::new(name(text), Vnet(vnet)))
 }
 
 pub(crate) fn tunnel(text: &str, vnet: u32, remote: [u8; 4]) -> Program {
-    Program::Tunnel(TunnelProgram {
-        name: name(text),
-        vnet: Vnet(vnet),
-        remote: remote.into(),
-    })
+    let remote = IpAddr::from(remote);
+    Program::Tunnel(TunnelProgram::new(name(text), Vnet(vnet), remote))
 }
 
 pub(crate) fn port(text: &str, vnet: u32, on: &str) -> Program {
-    Program::Port(PortProgram {
-        name: name(text),
-        vnet: Vnet(vnet),
-        interface: interface(on),
-        mac: Speaks::Any,
-    })
+    Program::Port(PortProgram::new(
+        name(text),
+        Vnet(vnet),
+        interface(on),
+        Speaks::Any,
+    ))
 }

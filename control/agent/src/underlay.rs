@@ -7,21 +7,23 @@
 //! leave through `AF_XDP` are not seen by the kernel and keep nothing alive.
 
 mod kernel;
+mod no_way;
 mod resolve;
 
-pub use resolve::{Facts, LinkState, Neighbour, NoRoute, NoWay, Route, resolve};
+pub use no_way::{Leaves, NoWay};
+pub use resolve::{Facts, LinkState, Neighbour, NoRoute, Route, RouteHop, Vlan, resolve};
 
 use crate::board::Unreachable;
 use crate::latest::Latest;
 use crate::log;
 use kernel::{Events, Kernel};
 use mio::{Poll, Token, Waker};
-use program::Interface;
-use program::link::NextHop;
+use program::UnderlayProgram;
+use program::link::{Hop, NextHop};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,10 +45,10 @@ const WOKEN: Token = Token(1);
 /// Who is to be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Our endpoint, and the interface GRE leaves by.
-    pub underlay: Option<(Ipv4Addr, Interface)>,
+    /// Our endpoint, and where GRE leaves.
+    pub underlay: Option<UnderlayProgram>,
     /// The peers.
-    pub remotes: BTreeSet<Ipv4Addr>,
+    pub remotes: BTreeSet<IpAddr>,
 }
 
 /// How they are reached.
@@ -68,7 +70,7 @@ pub struct Follower {
     told: bool,
     found: Option<Ways>,
     /// The neighbours the ways hang on, and when each was last asked for.
-    neighbours: BTreeMap<(u32, Ipv4Addr), Watched>,
+    neighbours: BTreeMap<(u32, IpAddr), Watched>,
     /// Whether it was said that neighbours cannot be asked for.
     said: bool,
 }
@@ -170,47 +172,48 @@ impl Follower {
     }
 
     fn find(&mut self) -> io::Result<Ways> {
+        let (kernel, underlay) = (&mut self.kernel, self.wanted.underlay.as_ref());
         let mut ways = Ways::default();
-        let mut links = BTreeMap::new();
+        let (mut ours, mut links) = (BTreeMap::new(), BTreeMap::new());
         let mut neighbours = BTreeMap::new();
-        for remote in &self.wanted.remotes {
-            let mut facts = Facts {
-                remote: *remote,
-                underlay: self.wanted.underlay.as_ref(),
-                route: Err(NoRoute::NotAsked),
-                link: None,
-                neighbour: None,
+        for remote in self.wanted.remotes.iter().copied() {
+            let route = match underlay.and_then(|underlay| underlay.endpoint.towards(remote)) {
+                None => Err(NoRoute::NotAsked),
+                // Of IPv6 the kernel finds a route from any address, whosever it is.
+                Some(endpoint) if known(&mut ours, endpoint, || kernel.ours(endpoint))? => {
+                    kernel.route(endpoint, remote)?
+                }
+                Some(_) => Err(NoRoute::NotOurs),
             };
-            if let Some((endpoint, _)) = facts.underlay {
-                facts.route = self.kernel.route(*endpoint, *remote)?;
+            for hop in route.iter().flat_map(|route| &route.hops) {
+                known(&mut links, hop.interface, || kernel.link(hop.interface))?;
             }
-            if let Ok(route) = &facts.route {
-                let link = match links.entry(route.interface) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.kernel.link(route.interface)?),
-                };
-                facts.link = link.as_ref();
+            let facts = Facts {
+                remote,
+                underlay,
+                route,
+                links: &links,
+                neighbours: &BTreeMap::new(),
+            };
+            for (interface, address) in facts.needs_neighbours() {
+                let ask = || kernel.neighbour(interface, address);
+                known(&mut neighbours, (interface, address), ask)?;
             }
-            if let Some((interface, address)) = facts.needs_neighbour() {
-                let watched = match neighbours.entry((interface, address)) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(place) => {
-                        let before = self.neighbours.get(place.key()).copied();
-                        let neighbour = self.kernel.neighbour(interface, address)?;
-                        *place.insert(Watched::again(before, neighbour))
-                    }
-                };
-                facts.neighbour = watched.neighbour;
-            }
+            let facts = Facts {
+                neighbours: &neighbours,
+                ..facts
+            };
             match resolve(&facts) {
                 Ok(next_hop) => ways.next_hops.push(next_hop),
                 Err(why) => ways.unreachable.push(Unreachable {
-                    remote: *remote,
+                    remote,
                     why: why.to_string(),
                 }),
             }
         }
-        self.neighbours = neighbours;
+        let before = core::mem::take(&mut self.neighbours);
+        let again = |(key, now)| (key, Watched::again(before.get(&key).copied(), now));
+        self.neighbours = neighbours.into_iter().map(again).collect();
         Ok(ways)
     }
 
@@ -218,9 +221,11 @@ impl Follower {
         let before = self.found.as_ref();
         let had = |way: &&NextHop| before.is_some_and(|b| b.next_hops.contains(*way));
         for way in found.next_hops.iter().filter(|way| !had(way)) {
+            let hops: Vec<_> = way.hops.iter().map(through).collect();
+            let hops = hops.join(" and ");
             log::note(format_args!(
-                "{} is reached through {} on {}, MTU {}",
-                way.remote, way.destination, way.interface, way.mtu
+                "{} is reached through {hops}, MTU {}",
+                way.remote, way.mtu
             ));
         }
         let knew = |peer: &&Unreachable| before.is_some_and(|b| b.unreachable.contains(*peer));
@@ -256,6 +261,22 @@ impl Follower {
             }
         }
     }
+}
+
+fn through(hop: &Hop) -> String {
+    format!("{} on {}", hop.destination, hop.interface)
+}
+
+/// What is `known` of `key`; asked for if it is not.
+fn known<K: Ord, V: Clone>(
+    known: &mut BTreeMap<K, V>,
+    key: K,
+    ask: impl FnOnce() -> io::Result<V>,
+) -> io::Result<V> {
+    Ok(match known.entry(key) {
+        Entry::Occupied(place) => place.get().clone(),
+        Entry::Vacant(place) => place.insert(ask()?).clone(),
+    })
 }
 
 /// How often the kernel is asked for a neighbour in this state; never if it needs no asking.

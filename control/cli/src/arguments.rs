@@ -12,22 +12,10 @@ use std::path::PathBuf;
     version,
     arg_required_else_help = true,
     after_help = "\
-A first network, on a host whose eth0 has 10.0.0.1, with a peer host 10.0.0.2:
+What a program may say, with an example: greyhound --help
 
-  cat > red.json <<'END'
-  [
-    {\"version\": 1, \"kind\": \"underlay\", \"name\": \"u\", \"endpoint\": \"10.0.0.1\", \"interface\": \"eth0\"},
-    {\"version\": 1, \"kind\": \"network\", \"name\": \"red\", \"vnet\": 5001},
-    {\"version\": 1, \"kind\": \"tunnel\", \"name\": \"red-h2\", \"vnet\": 5001, \"remote\": \"10.0.0.2\"},
-    {\"version\": 1, \"kind\": \"port\", \"name\": \"a\", \"vnet\": 5001, \"interface\": \"vm-a\", \"mac\": \"02:00:00:00:00:0a\"}
-  ]
-  END
-  greyhound plan -f red.json       what would change
-  greyhound apply -f red.json      all of it or nothing; done when every worker has it
-  greyhound show tunnels           is there a way to the peer, and if not, why
-  greyhound show counters          where every packet went
-
-Exit codes: 0 done; 1 refused or failed; 2 the command line is not good."
+Exit codes: 0 done; 1 refused or failed; 2 the command line is not good.",
+    after_long_help = include_str!("programs.txt")
 )]
 pub(crate) struct Arguments {
     /// The agent's socket
@@ -85,6 +73,8 @@ Examples:
     },
     /// Say what `apply` would change, and change nothing
     #[command(after_help = "\
+Of a program that changes it says in which fields, and of a list what goes and what comes.
+
 Examples:
   greyhound plan -f red.json")]
     Plan {
@@ -95,11 +85,14 @@ Examples:
     /// Show the datapath as it is now
     #[command(after_help = "\
 For every port and every vnet the counters say where its packets went:
-  received + copied = sent + answered + dropped, and each drop has its reason.
+  received + copied = sent + answered + merged + dropped
+Each drop has its reason. Merged are the fragments that went into another packet. What is noted,
+such as a gap in sequence numbers, has moved no packet.
 
 Examples:
   greyhound show ports
   greyhound show counters --watch
+  greyhound show events --watch
   greyhound show stations --json")]
     Show {
         /// What to show
@@ -129,6 +122,10 @@ pub(crate) enum What {
     Counters,
     /// What the workers do with their time
     Workers,
+    /// Who has which IP address, as far as was heard or programmed
+    Neighbours,
+    /// What happened that an operator may want to know, the latest last
+    Events,
 }
 
 impl From<What> for Subject {
@@ -140,6 +137,8 @@ impl From<What> for Subject {
             What::Tunnels => Self::Tunnels,
             What::Counters => Self::Counters,
             What::Workers => Self::Workers,
+            What::Neighbours => Self::Neighbours,
+            What::Events => Self::Events,
         }
     }
 }
@@ -205,18 +204,59 @@ mod tests {
         }
     }
 
+    /// The documents in the help: a first one, and one with everything.
+    fn documents() -> [Vec<program::Program>; 2] {
+        let help = Arguments::command().render_long_help().to_string();
+        let mut rest = &help[..];
+        core::array::from_fn(|_| {
+            let start = rest.find("  [\n").unwrap();
+            let end = rest.find("  ]\n").unwrap() + 4;
+            let programs = program::read(&rest.as_bytes()[start..end]).unwrap();
+            rest = &rest[end..];
+            programs.into_iter().map(|(_, program)| program).collect()
+        })
+    }
+
     /// The programs in the help are what a newcomer copies first.
     #[test]
-    fn the_example_in_the_help_is_good() {
-        let help = Arguments::command().render_help().to_string();
-        let start = help.find("  [\n").unwrap();
-        let end = help.find("  ]\n").unwrap() + 4;
-        let programs = program::read(&help.as_bytes()[start..end]).unwrap();
-        let mut all = program::Programs::default();
-        for (_, program) in programs {
-            let epoch = program::Epoch(1);
-            all.apply(&program::Step::Put { epoch, program }).unwrap();
+    fn the_examples_in_the_help_are_good() {
+        for programs in documents() {
+            let mut all = program::Programs::default();
+            for program in programs {
+                let epoch = program::Epoch(1);
+                all.apply(&program::Step::Put { epoch, program }).unwrap();
+            }
+            assert_eq!(all.len(), 4);
         }
-        assert_eq!(all.len(), 4);
+    }
+
+    /// The fields that a program may have: those that one it has not got is told to be one of.
+    fn fields(mut program: serde_json::Value) -> Vec<String> {
+        program["wrong"] = true.into();
+        let why = program::read(program.to_string().as_bytes()).unwrap_err();
+        let why = why.to_string();
+        let (_, expected) = why.split_once("expected").unwrap();
+        let names = expected.split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_help_leaves_out_no_field_of_any_program() {
+        let help = Arguments::command().render_long_help().to_string();
+        let [_, everything] = documents();
+        for program in everything {
+            let mut object = serde_json::to_value(&program).unwrap();
+            object["version"] = 1.into();
+            let all = fields(object.clone());
+            assert!(all.len() > 2, "{all:?}");
+            for field in all {
+                assert!(
+                    object.get(&field).is_some(),
+                    "{field} is not in the example"
+                );
+                let line = format!("\n    {field} ");
+                assert!(help.contains(&line), "{field} is not explained");
+            }
+        }
     }
 }

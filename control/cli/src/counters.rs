@@ -53,7 +53,7 @@ fn print(counters: &Counters, ledger: &dyn Fn(Of<'_>, &Ledger) -> String) -> Str
     text
 }
 
-/// The balance in one line, and one line a drop reason.
+/// The balance in one line, and one line each for what was dropped and why, and what was noted.
 fn ledger(of: &Ledger) -> String {
     let dropped: u64 = of.dropped.values().sum();
     let balance = match of.missing() {
@@ -62,15 +62,19 @@ fn ledger(of: &Ledger) -> String {
         missing => format!("NOT BALANCED: {missing} under way, or lost if it stays so"),
     };
     let mut text = format!(
-        "  received {} + copied {} = sent {} + answered {} + dropped {}  {balance}\n",
+        "  received {} + copied {} = sent {} + answered {} + merged {} + dropped {}  {balance}\n",
         grouped(of.received),
         grouped(of.copied),
         grouped(of.sent),
         grouped(of.answered),
+        grouped(of.merged),
         grouped(dropped),
     );
     for (reason, count) in &of.dropped {
         let _ = writeln!(text, "    dropped {}: {reason}", grouped(*count));
+    }
+    for (what, count) in &of.noted {
+        let _ = writeln!(text, "    noted {}: {what}", grouped(*count));
     }
     let _ = writeln!(
         text,
@@ -118,8 +122,10 @@ mod tests {
             received: 10,
             received_bytes: 1000,
             copied: 2,
-            sent: 9,
+            sent: 7,
+            merged: 2,
             dropped: [("spoofed".to_owned(), 3)].into(),
+            noted: [("sequence gap".to_owned(), 5)].into(),
             transmitted: 4,
             transmitted_bytes: 400,
             ..Ledger::default()
@@ -136,12 +142,14 @@ mod tests {
         assert_eq!(
             plain(&some()),
             "port a\n\
-             \x20 received 10 + copied 2 = sent 9 + answered 0 + dropped 3  balanced\n\
+             \x20 received 10 + copied 2 = sent 7 + answered 0 + merged 2 + dropped 3  balanced\n\
              \x20   dropped 3: spoofed\n\
+             \x20   noted 5: sequence gap\n\
              \x20 received 1,000 bytes; transmitted 4 packets, 400 bytes\n\
              vnet 0\n\
-             \x20 received 10 + copied 2 = sent 9 + answered 0 + dropped 3  balanced\n\
+             \x20 received 10 + copied 2 = sent 7 + answered 0 + merged 2 + dropped 3  balanced\n\
              \x20   dropped 3: spoofed\n\
+             \x20   noted 5: sequence gap\n\
              \x20 received 1,000 bytes; transmitted 4 packets, 400 bytes\n\
              datapath\n\
              \x20 foreign gre  1,234\n"

@@ -186,6 +186,8 @@ fn shown(report: &Report, json: bool) -> anyhow::Result<String> {
         Report::Stations(all) if json => line(all)?,
         Report::Counters(counters) if json => line(counters)?,
         Report::Workers(all) if json => line(all)?,
+        Report::Neighbours(all) if json => line(all)?,
+        Report::Events(all) if json => line(all)?,
         report => print::report(report),
     })
 }

@@ -3,8 +3,9 @@
 use crate::counters;
 use crate::table::{grouped, table};
 use agent::api::Status;
-use agent::desired::Change;
-use program::report::{Network, Port, Report, Station, Tunnel, Worker};
+use agent::desired::{Change, Difference};
+use program::report::{Event, Neighbour, Network, Port, Report, Station, Tunnel, Worker};
+use serde_json::Value;
 use std::fmt::{Display, Write as _};
 
 /// What is not there.
@@ -18,6 +19,8 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Stations(all) => stations(all),
         Report::Counters(counters) => counters::plain(counters),
         Report::Workers(all) => workers(all),
+        Report::Neighbours(all) => neighbours(all),
+        Report::Events(all) => events(all),
     }
 }
 
@@ -32,6 +35,15 @@ fn known(number: u32) -> String {
     } else {
         number.to_string()
     }
+}
+
+/// All of a list in one cell.
+fn listed(all: &[impl Display]) -> String {
+    if all.is_empty() {
+        return NONE.to_owned();
+    }
+    let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+    all.join(", ")
 }
 
 fn ports(all: &[Port]) -> String {
@@ -103,9 +115,11 @@ fn tunnels(all: &[Tunnel]) -> String {
             tunnel.vnet.to_string(),
             or_none(tunnel.local),
             tunnel.remote.to_string(),
+            tunnel.wraps.clone(),
             or_none(tunnel.interface.as_ref()),
-            or_none(tunnel.next_hop),
+            listed(&tunnel.next_hops),
             known(tunnel.mtu),
+            known(tunnel.lowered_to),
             tunnel.epoch.to_string(),
             tunnel.state.clone(),
         ]
@@ -115,9 +129,11 @@ fn tunnels(all: &[Tunnel]) -> String {
         "VNET",
         "LOCAL",
         "REMOTE",
+        "WRAPS",
         "INTERFACE",
-        "NEXT HOP",
+        "NEXT HOPS",
         "MTU",
+        "LOWERED",
         "EPOCH",
         "STATE",
     ];
@@ -137,6 +153,44 @@ fn stations(all: &[Station]) -> String {
     let head = ["VNET", "MAC", "BEHIND", "FORGOTTEN IN"];
     let rows: Vec<_> = all.iter().map(row).collect();
     table(&head, &rows, "no stations were heard")
+}
+
+fn neighbours(all: &[Neighbour]) -> String {
+    let row = |neighbour: &Neighbour| {
+        vec![
+            neighbour.vnet.to_string(),
+            neighbour.address.to_string(),
+            neighbour.mac.to_string(),
+            neighbour.behind.clone(),
+        ]
+    };
+    let head = ["VNET", "ADDRESS", "MAC", "BEHIND"];
+    let rows: Vec<_> = all.iter().map(row).collect();
+    table(&head, &rows, "no neighbours were heard or programmed")
+}
+
+/// The latest last, so that it stands where the prompt is.
+fn events(all: &[Event]) -> String {
+    let mut all: Vec<_> = all.iter().collect();
+    all.sort_by_key(|event| event.number);
+    let row = |event: &&Event| {
+        vec![
+            event.number.to_string(),
+            since_start(event.at_ms),
+            event.vnet.to_string(),
+            event.kind.clone(),
+            event.text.clone(),
+        ]
+    };
+    let head = ["NUMBER", "AFTER START", "VNET", "KIND", "WHAT"];
+    let rows: Vec<_> = all.iter().map(row).collect();
+    table(&head, &rows, "no events")
+}
+
+/// Hours, minutes, seconds and milliseconds, such as `26:03:09.120`.
+fn since_start(ms: u64) -> String {
+    let (s, ms) = (ms / 1000, ms % 1000);
+    format!("{}:{:02}:{:02}.{ms:03}", s / 3600, s / 60 % 60, s % 60)
 }
 
 fn workers(all: &[Worker]) -> String {
@@ -176,7 +230,51 @@ pub(crate) fn changes(all: &[Change]) -> String {
         vec![change.id.to_string(), what.to_owned(), epoch]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
-    table(&["PROGRAM", "CHANGE", ""], &rows, "no programs")
+    let mut text = table(&["PROGRAM", "CHANGE", ""], &rows, "no programs");
+    for change in all {
+        for difference in &change.fields {
+            let _ = writeln!(text, "{}: {}", change.id, changed(difference)); // a string takes all
+        }
+    }
+    text
+}
+
+/// `checksum: not said, now true`; of a list what goes and what comes.
+fn changed(difference: &Difference) -> String {
+    let Difference { field, was, now } = difference;
+    if let (Some(Value::Array(gone)), Some(Value::Array(new))) = (was, now) {
+        let mut parts = Vec::new();
+        for (what, entries) in [("gone", gone), ("new", new)] {
+            if !entries.is_empty() {
+                parts.push(format!("{what} {}", values(entries)));
+            }
+        }
+        if parts.is_empty() {
+            parts.push("in another order".to_owned());
+        }
+        return format!("{field}: {}", parts.join("; "));
+    }
+    let one = |value: &Option<Value>| value.as_ref().map_or("not said".to_owned(), value_text);
+    format!("{field}: {}, now {}", one(was), one(now))
+}
+
+fn values(all: &[Value]) -> String {
+    let all: Vec<_> = all.iter().map(value_text).collect();
+    all.join(", ")
+}
+
+/// A value without the marks that only a machine needs.
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(all) if all.is_empty() => "none".to_owned(),
+        Value::Array(all) => values(all),
+        Value::Object(fields) => {
+            let fields: Vec<_> = fields.values().map(value_text).collect();
+            fields.join(" ")
+        }
+        value => value.to_string(),
+    }
 }
 
 pub(crate) fn status(status: &Status) -> String {
@@ -212,63 +310,4 @@ pub(crate) fn status(status: &Status) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use program::{Epoch, Id, Interface, Kind, Mac, Name, Speaks, Vnet};
-
-    fn name(text: &str) -> Name {
-        Name::try_from(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn a_port_says_what_it_got_and_why() {
-        let port = Port {
-            name: name("a"),
-            epoch: Epoch(3),
-            vnet: Some(Vnet(5001)),
-            interface: Interface::try_from("vm-a".to_owned()).unwrap(),
-            speaks: Some(Speaks::As(Mac([2, 0, 0, 0, 0, 10]))),
-            state: "up".to_owned(),
-            steer: "native".to_owned(),
-            queues: vec![program::report::Queue {
-                queue: 0,
-                worker: 1,
-                mode: "copy".to_owned(),
-            }],
-            mtu: 1500,
-            notes: vec!["veth has no zero-copy".to_owned()],
-        };
-        assert_eq!(
-            ports(&[port]),
-            "NAME  VNET  INTERFACE  MAC                STATE  STEER   QUEUES      MTU  EPOCH\n\
-             a     5001  vm-a       02:00:00:00:00:0a  up     native  0:w1 copy  1500      3\n\
-             a: veth has no zero-copy\n"
-        );
-    }
-
-    #[test]
-    fn a_change_says_from_where_to_where() {
-        let change = |text, was: Option<u64>, now: Option<u64>| Change {
-            id: Id {
-                kind: Kind::Port,
-                name: name(text),
-            },
-            was: was.map(Epoch),
-            now: now.map(Epoch),
-        };
-        let all = [
-            change("a", None, Some(1)),
-            change("b", Some(1), Some(1)),
-            change("c", Some(1), Some(2)),
-            change("d", Some(1), None),
-        ];
-        assert_eq!(
-            changes(&all),
-            "PROGRAM  CHANGE\n\
-             port a   new        epoch 1\n\
-             port b   unchanged  epoch 1\n\
-             port c   changed    epoch 1 to 2\n\
-             port d   withdrawn\n"
-        );
-    }
-}
+mod tests;

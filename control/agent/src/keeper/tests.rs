@@ -2,6 +2,7 @@ use super::*;
 use crate::memory::{Break, Memory, MemoryLink};
 use crate::sample::{network, port, tunnel, underlay};
 use crossbeam::channel::bounded;
+use program::link::Hop;
 use program::{Interface, Limits, Mac, Program};
 use tempfile::TempDir;
 
@@ -101,9 +102,11 @@ fn way() -> Ways {
     Ways {
         next_hops: vec![NextHop {
             remote: [10, 0, 0, 2].into(),
-            interface: Interface::try_from("eth0".to_owned()).unwrap(),
-            source: Mac([2, 0, 0, 0, 0, 1]),
-            destination: Mac([2, 0, 0, 0, 0, 2]),
+            hops: vec![Hop {
+                interface: Interface::try_from("eth0".to_owned()).unwrap(),
+                source: Mac([2, 0, 0, 0, 0, 1]),
+                destination: Mac([2, 0, 0, 0, 0, 2]),
+            }],
             mtu: 1600,
         }],
         unreachable: Vec::new(),
@@ -236,6 +239,7 @@ fn a_refusal_is_shown_and_tried_again_when_there_may_be_room() {
         networks: 4,
         tunnels: 4,
         ports: 1,
+        ..Limits::default()
     });
     host.start();
     host.apply(some());

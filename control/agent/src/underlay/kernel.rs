@@ -1,24 +1,23 @@
 //! Asking the kernel, and hearing from it: rtnetlink (RFC 3549), nothing decided.
 
+mod read;
+
 use super::{LinkState, Neighbour, NoRoute, Route, Watched};
 use mio::unix::SourceFd;
 use mio::{Events as Signs, Interest, Poll, Registry, Token};
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    DecodeError, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
-};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType,
-};
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use program::{Interface, Mac};
+use program::Interface;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -28,13 +27,21 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DATAGRAM: usize = 64 << 10;
 
 /// Multicast groups of rtnetlink, by their numbers in `linux/rtnetlink.h`.
-const GROUPS: [u32; 5] = [
-    1, // links
-    3, // neighbours
-    5, // IPv4 addresses
-    7, // IPv4 routes
-    8, // IPv4 rules
+const GROUPS: [u32; 10] = [
+    1,  // links
+    3,  // neighbours
+    5,  // IPv4 addresses
+    7,  // IPv4 routes
+    8,  // IPv4 rules
+    9,  // IPv6 addresses
+    11, // IPv6 routes
+    12, // what IPv6 says of links, the MTU of routers among it
+    19, // IPv6 rules
+    32, // next hops by number
 ];
+
+/// The bytes of a message's header (`struct nlmsghdr`).
+const HEADER: usize = 16;
 
 // Numbers of `errno.h` that the kernel answers a route request with.
 const ENOENT: i32 = 2;
@@ -69,13 +76,17 @@ impl Events {
 
     /// Reads all there is; says whether it may change a way. Of neighbours only those in
     /// `watched` do: a busy host hears of hundreds.
-    pub(super) fn matter(&mut self, watched: &BTreeMap<(u32, Ipv4Addr), Watched>) -> bool {
+    pub(super) fn matter(&mut self, watched: &BTreeMap<(u32, IpAddr), Watched>) -> bool {
         let mut matter = false;
         loop {
             self.buffer.clear();
             match self.socket.recv(&mut self.buffer, 0) {
                 Ok(0) => return matter,
-                Ok(_) => matter |= messages(&self.buffer).any(|m| concerns(&m.payload, watched)),
+                Ok(_) => {
+                    // What cannot be read may be anything.
+                    let concerns = |m: Read| m.map_or(true, |m| concerns(&m.payload, watched));
+                    matter |= messages(&self.buffer).any(concerns);
+                }
                 // Some were lost: look at everything.
                 Err(error) if error.raw_os_error() == Some(ENOBUFS) => matter = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -87,7 +98,7 @@ impl Events {
 
 fn concerns(
     payload: &NetlinkPayload<RouteNetlinkMessage>,
-    watched: &BTreeMap<(u32, Ipv4Addr), Watched>,
+    watched: &BTreeMap<(u32, IpAddr), Watched>,
 ) -> bool {
     match payload {
         NetlinkPayload::InnerMessage(
@@ -98,27 +109,24 @@ fn concerns(
     }
 }
 
-fn destination(message: &NeighbourMessage) -> Option<Ipv4Addr> {
-    message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(*address),
-            _ => None,
-        })
+fn destination(message: &NeighbourMessage) -> Option<IpAddr> {
+    let mut attributes = message.attributes.iter();
+    attributes.find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(address) => read::neighbour_address(address),
+        _ => None,
+    })
 }
 
-/// The messages of one datagram; ends at the first that cannot be read.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> + '_ {
+type Read = Result<NetlinkMessage<RouteNetlinkMessage>, DecodeError>;
+
+/// The messages of one datagram. Next hops by number are among those that cannot be read.
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Read> + '_ {
     std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
-        }
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).ok()?;
-        let length = usize::try_from(message.header.length).ok()?;
-        let aligned = length.max(1).next_multiple_of(4).min(bytes.len());
-        bytes = &bytes[aligned..];
-        Some(message)
+        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
+        let length = length.max(HEADER).next_multiple_of(4).min(bytes.len());
+        let (message, rest) = bytes.split_at(length);
+        bytes = rest;
+        Some(NetlinkMessage::deserialize(message))
     })
 }
 
@@ -149,63 +157,85 @@ impl Kernel {
         })
     }
 
-    /// The route a packet from `endpoint` to `remote` would take now.
-    pub(super) fn route(
-        &mut self,
-        endpoint: Ipv4Addr,
-        remote: Ipv4Addr,
-    ) -> io::Result<Result<Route, NoRoute>> {
-        let number = match self.route_from(Some(endpoint), remote)? {
-            Ok(route) => return Ok(Ok(route)),
-            Err(number) => number,
-        };
-        // To a source that is not ours the kernel says what it says to a destination without a
-        // route, or, before Linux 6, to a blackhole.
-        if !matches!(self.route_from(None, endpoint)?, Ok(route) if route.local) {
-            return Ok(Err(NoRoute::NotOurs));
-        }
-        Ok(Err(match number {
-            ENETUNREACH | EHOSTUNREACH | ESRCH => NoRoute::Unreachable,
-            EACCES => NoRoute::Prohibited,
-            EINVAL => NoRoute::Blackhole,
-            number => NoRoute::Errno(number),
-        }))
+    /// Whether `endpoint` is an address of this host.
+    pub(super) fn ours(&mut self, endpoint: IpAddr) -> io::Result<bool> {
+        let answer = self.get_route(None, endpoint)?;
+        Ok(answer.is_ok_and(|message| message.header.kind == RouteType::Local))
     }
 
-    fn route_from(
+    /// The route for packets from `endpoint` to `remote`: all of it, not what one of them would
+    /// take. The MTU that the kernel may have learned of the path is not part of it.
+    pub(super) fn route(
         &mut self,
-        source: Option<Ipv4Addr>,
-        to: Ipv4Addr,
-    ) -> io::Result<Result<Route, i32>> {
+        endpoint: IpAddr,
+        remote: IpAddr,
+    ) -> io::Result<Result<Route, NoRoute>> {
+        let answer = match self.get_route(Some(endpoint), remote) {
+            // This one only: the ways to other peers are no worse for it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Ok(Err(NoRoute::Unread));
+            }
+            answer => answer?,
+        };
+        Ok(match answer {
+            Ok(message) => Ok(read::route(&message)),
+            Err(ENETUNREACH | EHOSTUNREACH | ESRCH) => Err(NoRoute::Unreachable),
+            Err(EACCES) => Err(NoRoute::Prohibited),
+            Err(EINVAL) => Err(NoRoute::Blackhole),
+            Err(number) => Err(NoRoute::Errno(number)),
+        })
+    }
+
+    fn get_route(
+        &mut self,
+        source: Option<IpAddr>,
+        to: IpAddr,
+    ) -> io::Result<Result<RouteMessage, i32>> {
         let mut request = RouteMessage::default();
-        request.header.address_family = AddressFamily::Inet;
-        request.header.destination_prefix_length = 32;
-        let destination = RouteAttribute::Destination(RouteAddress::Inet(to));
+        let length = if to.is_ipv4() { 32 } else { 128 };
+        request.header.address_family = to.into();
+        request.header.flags = RouteFlags::FibMatch;
+        request.header.destination_prefix_length = length;
+        let destination = RouteAttribute::Destination(to.into());
         request.attributes.push(destination);
         if let Some(source) = source {
-            request.header.source_prefix_length = 32;
-            let source = RouteAttribute::Source(RouteAddress::Inet(source));
+            request.header.source_prefix_length = length;
+            let source = RouteAttribute::Source(source.into());
             request.attributes.push(source);
         }
         let answer = self.ask(RouteNetlinkMessage::GetRoute(request), 0)?;
         Ok(answer.map(|answer| match answer {
-            Some(RouteNetlinkMessage::NewRoute(message)) => read_route(&message),
-            _ => Route {
-                local: false,
-                gateway: None,
-                foreign: false,
-                interface: 0,
-                mtu: None,
-            },
+            Some(RouteNetlinkMessage::NewRoute(message)) => message,
+            _ => RouteMessage::default(),
         }))
     }
 
     /// The interface with this index; none if there is none.
     pub(super) fn link(&mut self, index: u32) -> io::Result<Option<LinkState>> {
+        let Some(message) = self.get_link(index)? else {
+            return Ok(None);
+        };
+        let Some(mut link) = read::link(&message) else {
+            return Ok(None);
+        };
+        if let Some(vlan) = &mut link.vlan
+            && let Some(below) = read::below(&message)
+        {
+            vlan.below = self.name(below)?;
+        }
+        Ok(Some(link))
+    }
+
+    fn name(&mut self, index: u32) -> io::Result<Option<Interface>> {
+        let message = self.get_link(index)?;
+        Ok(message.and_then(|message| read::name(&message)))
+    }
+
+    fn get_link(&mut self, index: u32) -> io::Result<Option<LinkMessage>> {
         let mut request = LinkMessage::default();
         request.header.index = index;
         match self.ask(RouteNetlinkMessage::GetLink(request), 0)? {
-            Ok(Some(RouteNetlinkMessage::NewLink(message))) => Ok(read_link(&message)),
+            Ok(Some(RouteNetlinkMessage::NewLink(message))) => Ok(Some(message)),
             Ok(_) | Err(ENODEV | EINVAL) => Ok(None),
             Err(number) => Err(io::Error::from_raw_os_error(number)),
         }
@@ -215,11 +245,11 @@ impl Kernel {
     pub(super) fn neighbour(
         &mut self,
         interface: u32,
-        address: Ipv4Addr,
+        address: IpAddr,
     ) -> io::Result<Option<Neighbour>> {
         let request = neighbour_message(interface, address);
         match self.ask(RouteNetlinkMessage::GetNeighbour(request), 0)? {
-            Ok(Some(RouteNetlinkMessage::NewNeighbour(message))) => Ok(read_neighbour(&message)),
+            Ok(Some(RouteNetlinkMessage::NewNeighbour(message))) => Ok(read::neighbour(&message)),
             Ok(_) | Err(ENOENT | ENODEV) => Ok(None),
             Err(number) => Err(io::Error::from_raw_os_error(number)),
         }
@@ -227,7 +257,7 @@ impl Kernel {
 
     /// Asks the kernel to use a neighbour, as if a packet went there: to look for it if it does
     /// not know it, to make sure of it if it has not heard from it for a while.
-    pub(super) fn seek(&mut self, interface: u32, address: Ipv4Addr) -> io::Result<()> {
+    pub(super) fn seek(&mut self, interface: u32, address: IpAddr) -> io::Result<()> {
         let mut request = neighbour_message(interface, address);
         request.header.flags = NeighbourFlags::Use;
         let message = RouteNetlinkMessage::NewNeighbour(request);
@@ -259,7 +289,8 @@ impl Kernel {
             self.receive(deadline)?;
             let sequence = self.sequence;
             // An answer to a question that was given up is passed over.
-            let answer = messages(&self.buffer).find(|m| m.header.sequence_number == sequence);
+            let mut readable = messages(&self.buffer).flatten();
+            let answer = readable.find(|m| m.header.sequence_number == sequence);
             match answer.map(|message| message.payload) {
                 Some(NetlinkPayload::InnerMessage(message)) => return Ok(Ok(Some(message))),
                 Some(NetlinkPayload::Error(error)) => {
@@ -304,82 +335,11 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn neighbour_message(interface: u32, address: Ipv4Addr) -> NeighbourMessage {
+fn neighbour_message(interface: u32, address: IpAddr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = AddressFamily::from(address);
     message.header.ifindex = interface;
-    let destination = NeighbourAttribute::Destination(NeighbourAddress::Inet(address));
+    let destination = NeighbourAttribute::Destination(address.into());
     message.attributes.push(destination);
     message
-}
-
-fn read_route(message: &RouteMessage) -> Route {
-    let mut route = Route {
-        local: message.header.kind != RouteType::Unicast,
-        gateway: None,
-        foreign: false,
-        interface: 0,
-        mtu: None,
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(address)) => route.gateway = Some(*address),
-            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => route.foreign = true,
-            RouteAttribute::Oif(index) => route.interface = *index,
-            RouteAttribute::Metrics(metrics) => {
-                route.mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    route
-}
-
-fn read_link(message: &LinkMessage) -> Option<LinkState> {
-    let flags = message.header.flags;
-    let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
-    let (mut name, mut mac, mut mtu) = (None, None, 0);
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name = Interface::try_from(text.clone()).ok(),
-            LinkAttribute::Address(bytes) if ethernet => {
-                mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac);
-            }
-            LinkAttribute::Mtu(bytes) => mtu = *bytes,
-            _ => {}
-        }
-    }
-    Some(LinkState {
-        name: name?,
-        mac,
-        mtu,
-        up: flags.contains(LinkFlags::Up),
-        carrier: flags.contains(LinkFlags::LowerUp),
-        arp: !flags.contains(LinkFlags::Noarp),
-    })
-}
-
-fn read_neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
-    let mac = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            NeighbourAttribute::LinkLayerAddress(bytes) => {
-                <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac)
-            }
-            _ => None,
-        });
-    match (message.header.state, mac) {
-        (NeighbourState::Reachable, Some(mac)) => Some(Neighbour::Fresh(mac)),
-        (NeighbourState::Permanent, Some(mac)) => Some(Neighbour::Lasting(mac)),
-        (NeighbourState::Stale | NeighbourState::Delay | NeighbourState::Probe, Some(mac)) => {
-            Some(Neighbour::Fading(mac))
-        }
-        (NeighbourState::Failed, _) => Some(Neighbour::Failed),
-        (NeighbourState::Incomplete, _) => Some(Neighbour::Sought),
-        _ => None,
-    }
 }
