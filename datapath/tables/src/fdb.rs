@@ -22,7 +22,11 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned {
     /// The station was not known; now it is.
-    New,
+    New {
+        /// Who had been silent too long and was written over; maybe the station itself, where it
+        /// was before. Who counts stations by location counts this one down.
+        replaced: Option<(Station, Location)>,
+    },
     /// It was known, and is where it was.
     Known,
     /// It was known, and is somewhere else now.
@@ -32,6 +36,20 @@ pub enum Learned {
     },
     /// It was not known, and there is no room for it.
     Full,
+    /// It would have been new or moved, and the caller said no: nothing has changed.
+    Refused,
+}
+
+/// What [`Fdb::learn_if`] asks its caller about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A station that is not known becomes known.
+    New,
+    /// A known station is somewhere else from now on.
+    Moved {
+        /// Where it is until then.
+        from: Location,
+    },
 }
 
 /// One station, as a report shows it.
@@ -208,19 +226,40 @@ impl Fdb {
         location: Location,
         idle: Duration,
     ) -> Learned {
+        self.learn_if(now, place, location, idle, |_| true)
+    }
+
+    /// [`learn_at`](Self::learn_at), if `admit` agrees with what would change. It is asked at most
+    /// once, about a station that is new and has room, or that has moved; if it says no, the
+    /// answer is [`Refused`](Learned::Refused).
+    #[inline]
+    pub fn learn_if(
+        &mut self,
+        now: Instant,
+        place: &Place,
+        location: Location,
+        idle: Duration,
+        admit: impl FnOnce(Change) -> bool,
+    ) -> Learned {
         let (now, until) = (Ticks::at(now), Ticks::after(now + idle));
         let heard = Heard::new(until, location);
         let Some((bucket, way)) = self.find(place) else {
-            return self.settle(now, place, heard);
+            return self.settle(now, place, heard, admit);
         };
         let before = self.buckets[bucket].heard(way);
         if !before.is_alive(now) {
-            self.put(bucket, way, place.station, heard);
-            return Learned::New;
+            if !admit(Change::New) {
+                return Learned::Refused;
+            }
+            let replaced = self.put(bucket, way, place.station, heard);
+            return Learned::New { replaced };
         }
         if before.location() != location {
-            self.put(bucket, way, place.station, heard);
             let from = before.location();
+            if !admit(Change::Moved { from }) {
+                return Learned::Refused;
+            }
+            self.put(bucket, way, place.station, heard);
             return Learned::Moved { from };
         }
         if before.is_outdated(until, now) {
@@ -256,7 +295,41 @@ impl Fdb {
         found.is_some()
     }
 
-    /// How many buckets there are, for [`entries`](Self::entries).
+    /// Forgets, of `count` buckets from bucket `from` on, who has been silent too long and whom
+    /// `keep` does not keep, and tells `gone` of each. Over the whole table in slices, between
+    /// turns, it frees what nobody would ask for again.
+    ///
+    /// `keep` is asked about every other station, so it can be where stations are looked at one by
+    /// one: whether the owner of their slot is still who it was.
+    pub fn sweep(
+        &mut self,
+        now: Instant,
+        from: usize,
+        count: usize,
+        mut keep: impl FnMut(Station, Location) -> bool,
+        mut gone: impl FnMut(Station, Location),
+    ) {
+        let now = Ticks::at(now);
+        let end = from.saturating_add(count).min(self.buckets.len());
+        let slice = self.buckets.get_mut(from..end).unwrap_or_default();
+        for bucket in slice {
+            for way in 0..WAYS {
+                let heard = bucket.heard(way);
+                if !heard.is_used() {
+                    continue;
+                }
+                let (station, location) = (bucket.station(way), heard.location());
+                if heard.is_alive(now) && keep(station, location) {
+                    continue;
+                }
+                bucket.clear(way);
+                self.used -= 1;
+                gone(station, location);
+            }
+        }
+    }
+
+    /// How many buckets there are, for [`entries`](Self::entries) and [`sweep`](Self::sweep).
     pub fn buckets(&self) -> usize {
         self.buckets.len()
     }
@@ -305,48 +378,71 @@ impl Fdb {
 
     /// Gives a station that is in neither of its buckets a way in one of them.
     #[inline(never)]
-    fn settle(&mut self, now: Ticks, place: &Place, heard: Heard) -> Learned {
+    fn settle(
+        &mut self,
+        now: Ticks,
+        place: &Place,
+        heard: Heard,
+        admit: impl FnOnce(Change) -> bool,
+    ) -> Learned {
         let pair = [place.first as usize, place.second as usize];
         let free = |bucket: usize| Some((bucket, self.buckets[bucket].free(now)?));
         let found = free(pair[0]).or_else(|| free(pair[1]));
-        let Some((bucket, way)) = found.or_else(|| self.make_room(now, pair)) else {
+        let room = found.map(|way| (way, None)).or_else(|| {
+            let (way, to) = self.find_room(now, pair)?;
+            Some((way, Some(to)))
+        });
+        let Some(((bucket, way), moves)) = room else {
             return Learned::Full;
         };
-        self.put(bucket, way, place.station, heard);
-        Learned::New
+        if !admit(Change::New) {
+            return Learned::Refused;
+        }
+        let mut replaced = None;
+        if let Some((other, free)) = moves {
+            let (station, heard) = self.buckets[bucket].get(way);
+            replaced = self.put(other, free, station, heard);
+            self.buckets[bucket].clear(way);
+            self.used -= 1;
+        }
+        let here = self.put(bucket, way, place.station, heard);
+        let replaced = replaced.or(here); // whose way was cleared is not there to be replaced
+        Learned::New { replaced }
     }
 
-    /// Moves one station of two full buckets to its own other bucket; says whose way is free now.
-    /// Reads six lines at most.
-    fn make_room(&mut self, now: Ticks, pair: [usize; 2]) -> Option<(usize, usize)> {
+    /// A way of two full buckets whose station could be in its own other bucket, and the way it
+    /// would have there. Reads six lines at most.
+    fn find_room(&self, now: Ticks, pair: [usize; 2]) -> Option<((usize, usize), (usize, usize))> {
         for bucket in pair {
             for way in 0..WAYS {
-                let (station, heard) = (
-                    self.buckets[bucket].station(way),
-                    self.buckets[bucket].heard(way),
-                );
-                let place = self.place(station);
+                let place = self.place(self.buckets[bucket].station(way));
                 let other = if place.first as usize == bucket {
                     place.second as usize
                 } else {
                     place.first as usize
                 };
                 if let Some(free) = self.buckets[other].free(now) {
-                    self.put(other, free, station, heard);
-                    self.buckets[bucket].clear(way);
-                    self.used -= 1;
-                    return Some((bucket, way));
+                    return Some(((bucket, way), (other, free)));
                 }
             }
         }
         None
     }
 
+    /// Writes a way; says who was there and is so no more.
     #[inline]
-    fn put(&mut self, bucket: usize, way: usize, station: Station, heard: Heard) {
+    fn put(
+        &mut self,
+        bucket: usize,
+        way: usize,
+        station: Station,
+        heard: Heard,
+    ) -> Option<(Station, Location)> {
         let bucket = &mut self.buckets[bucket];
-        self.used += usize::from(!bucket.heard(way).is_used());
+        let (who, before) = bucket.get(way);
         bucket.put(way, station, heard);
+        self.used += usize::from(!before.is_used());
+        before.is_used().then(|| (who, before.location()))
     }
 }
 

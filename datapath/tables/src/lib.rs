@@ -24,6 +24,6 @@ pub mod fdb;
 pub mod rate;
 pub mod time;
 
-pub use fdb::{Fdb, Learned, Location, Station};
+pub use fdb::{Change, Fdb, Learned, Location, Station};
 pub use rate::{Bucket, Rate};
 pub use time::Instant;

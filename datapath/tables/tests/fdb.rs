@@ -77,8 +77,10 @@ fn learn_in_both(
     let learned = fdb.learn(now, station, location, idle);
     match (learned, before) {
         (Learned::Full, Some((_, Some(true)))) => prop_assert!(false, "a known one was refused"),
-        (Learned::New, Some((_, Some(true)))) => prop_assert!(false, "a known one was evicted"),
-        (Learned::Full | Learned::New, _) => {}
+        (Learned::New { .. }, Some((_, Some(true)))) => {
+            prop_assert!(false, "a known one was evicted");
+        }
+        (Learned::Full | Learned::New { .. }, _) => {}
         (Learned::Known, Some((at, Some(true) | None))) => prop_assert_eq!(at, location),
         (Learned::Moved { from }, Some((at, Some(true) | None))) => {
             prop_assert_eq!(at, from);

@@ -56,6 +56,11 @@ impl Bucket {
     }
 
     #[inline]
+    pub(super) fn get(&self, way: usize) -> (Station, Heard) {
+        (self.station(way), self.heard(way))
+    }
+
+    #[inline]
     pub(super) fn put(&mut self, way: usize, station: Station, heard: Heard) {
         (self.low[way], self.high[way]) = station.words();
         self.heard[way] = heard;

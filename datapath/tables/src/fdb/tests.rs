@@ -14,6 +14,7 @@ const THERE: Location = Location::Peer {
     generation: 0,
 };
 const IDLE: Duration = Duration::from_mins(5);
+const NEW: Learned = Learned::New { replaced: None };
 
 fn station(vnet: u32, number: u32) -> Station {
     let [a, b, c, d] = number.to_be_bytes();
@@ -29,7 +30,7 @@ fn a_station_is_new_then_known_then_moved() {
     let mut fdb = Fdb::new(10, 7);
     let (a, now) = (station(1, 1), Instant::START);
     assert_eq!(fdb.lookup(now, a), None);
-    assert_eq!(fdb.learn(now, a, HERE, IDLE), Learned::New);
+    assert_eq!(fdb.learn(now, a, HERE, IDLE), NEW);
     assert_eq!(fdb.learn(now, a, HERE, IDLE), Learned::Known);
     assert_eq!(
         fdb.learn(now, a, THERE, IDLE),
@@ -44,7 +45,7 @@ fn one_address_in_two_networks_is_two_stations() {
     let mut fdb = Fdb::new(10, 7);
     let now = Instant::START;
     for vnet in [0, 1, 0x1_0000, u32::MAX] {
-        assert_eq!(fdb.learn(now, station(vnet, 1), HERE, IDLE), Learned::New);
+        assert_eq!(fdb.learn(now, station(vnet, 1), HERE, IDLE), NEW);
     }
     assert_eq!(
         fdb.learn(now, station(1, 1), THERE, IDLE),
@@ -60,7 +61,11 @@ fn a_silent_station_is_forgotten_and_its_way_is_free() {
     fdb.learn(at(0), a, HERE, IDLE);
     assert_eq!(fdb.lookup(at(300), a), Some(HERE));
     assert_eq!(fdb.lookup(at(301), a), None);
-    assert_eq!(fdb.learn(at(301), a, THERE, IDLE), Learned::New);
+    let replaced = Some((a, HERE));
+    assert_eq!(
+        fdb.learn(at(301), a, THERE, IDLE),
+        Learned::New { replaced }
+    );
     assert_eq!(fdb.len(), 1, "in the way it had");
 }
 
@@ -99,7 +104,7 @@ fn invented_addresses_do_not_evict_a_station() {
     let mut fdb = Fdb::new(100, 7);
     let honest: Vec<_> = (0..50).map(|n| station(1, n)).collect();
     for victim in &honest {
-        assert_eq!(fdb.learn(at(0), *victim, HERE, IDLE), Learned::New);
+        assert_eq!(fdb.learn(at(0), *victim, HERE, IDLE), NEW);
     }
     let mut refused = 0;
     for n in 0..100_000 {
@@ -115,8 +120,79 @@ fn invented_addresses_do_not_evict_a_station() {
     }
     // Once the flood is over and forgotten, there is room again.
     for n in 100..150 {
-        assert_eq!(fdb.learn(at(400), station(1, n), HERE, IDLE), Learned::New);
+        let learned = fdb.learn(at(400), station(1, n), HERE, IDLE);
+        let Learned::New { replaced } = learned else {
+            panic!("{learned:?}");
+        };
+        assert!(replaced.is_none_or(|(silent, _)| silent != station(1, n)));
     }
+}
+
+#[test]
+fn what_is_not_admitted_changes_nothing() {
+    let mut fdb = Fdb::new(10, 7);
+    let (a, now) = (station(1, 1), Instant::START);
+    let place = fdb.place(a);
+    let refuse = |expected| {
+        move |change| {
+            assert_eq!(change, expected);
+            false
+        }
+    };
+    let refused = fdb.learn_if(now, &place, HERE, IDLE, refuse(Change::New));
+    assert_eq!((refused, fdb.len()), (Learned::Refused, 0));
+    fdb.learn(now, a, HERE, IDLE);
+    let moved = Change::Moved { from: HERE };
+    let refused = fdb.learn_if(now, &place, THERE, IDLE, refuse(moved));
+    assert_eq!(
+        (refused, fdb.lookup(now, a)),
+        (Learned::Refused, Some(HERE))
+    );
+    let known = fdb.learn_if(now, &place, HERE, IDLE, |_| panic!("nothing changes"));
+    assert_eq!(known, Learned::Known);
+}
+
+#[test]
+fn nobody_is_asked_about_whom_there_is_no_room_for() {
+    let mut fdb = Fdb::new(0, 7);
+    let mut asked = 0;
+    for n in 0..100 {
+        let place = fdb.place(station(1, n));
+        let learned = fdb.learn_if(at(0), &place, HERE, IDLE, |_| {
+            asked += 1;
+            true
+        });
+        assert!(matches!(learned, NEW | Learned::Full));
+    }
+    assert!((1..=12).contains(&asked), "four buckets of three: {asked}");
+    assert_eq!(asked, fdb.len());
+}
+
+#[test]
+fn a_sweep_forgets_the_silent_and_those_that_are_not_kept() {
+    let mut fdb = Fdb::new(500, 7);
+    for n in 0..300 {
+        let location = if n % 3 == 0 { THERE } else { HERE };
+        fdb.learn(at(u64::from(n)), station(1, n), location, IDLE);
+    }
+    let (mut silent, mut withdrawn) = (0, 0);
+    for from in (0..fdb.buckets()).step_by(16) {
+        let keep = |_, location| location == HERE;
+        fdb.sweep(at(400), from, 16, keep, |station, location| {
+            let early = station.mac()[5] < 100 && station.mac()[4] == 0;
+            silent += u32::from(early);
+            withdrawn += u32::from(!early && location == THERE);
+        });
+    }
+    assert_eq!((silent, withdrawn), (100, 66));
+    assert_eq!(fdb.len(), 300 - 166);
+    fdb.sweep(
+        at(400),
+        usize::MAX,
+        16,
+        |_, _| false,
+        |_, _| panic!("there is no such bucket"),
+    );
 }
 
 #[test]
@@ -160,7 +236,7 @@ fn nobody_is_not_a_station_that_an_empty_table_knows() {
     let nobody = Station::new(Vnet(0), [0; 6]);
     assert_eq!(fdb.lookup(at(0), nobody), None);
     assert!(!fdb.forget_station(nobody));
-    assert_eq!(fdb.learn(at(0), nobody, HERE, IDLE), Learned::New);
+    assert_eq!(fdb.learn(at(0), nobody, HERE, IDLE), NEW);
     assert_eq!((fdb.lookup(at(0), nobody), fdb.len()), (Some(HERE), 1));
 }
 
@@ -200,7 +276,7 @@ fn a_batch_is_answered_as_one_by_one() {
 fn after_eighteen_years_stations_stay() {
     let mut fdb = Fdb::new(10, 7);
     let (late, a) = (Instant::from_nanos(u64::MAX), station(1, 1));
-    assert_eq!(fdb.learn(late, a, HERE, IDLE), Learned::New);
+    assert_eq!(fdb.learn(late, a, HERE, IDLE), NEW);
     assert_eq!(fdb.learn(late, a, HERE, IDLE), Learned::Known);
     assert_eq!(fdb.lookup(late, a), Some(HERE));
 }
