@@ -27,6 +27,7 @@ pub mod checksum;
 pub mod ecn;
 mod error;
 pub mod ethernet;
+pub mod fragment;
 pub mod gre;
 pub mod icmp;
 pub mod ipv4;

@@ -1,18 +1,21 @@
 //! What our reprs emit, as etherparse reads it.
 
+use etherparse::defrag::IpDefragPool;
 use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::icmpv6::{Icmpv6PayloadSlice, NdpOptionSlice};
 use etherparse::{
-    ArpPacketSlice, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, IpNumber, Ipv4Slice,
-    Ipv6Header, Ipv6Slice, LaxIpv4Slice, LaxIpv6Slice, PacketBuilder, checksum::Sum16BitWords,
+    ArpPacketSlice, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, IpNumber, Ipv4Header,
+    Ipv4Slice, Ipv6FragmentHeader, Ipv6Header, Ipv6Slice, LaxIpv4Slice, LaxIpv6Slice,
+    PacketBuilder, SlicedPacket, checksum::Sum16BitWords,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use wire::arp::Operation;
+use wire::fragment::{FragmentRepr, Pieces};
 use wire::icmp::{TooBig, too_big_v4, too_big_v6};
 use wire::nd::NeighbourAdvertRepr;
-use wire::{Arp, ArpRepr, Ipv6, Ipv6Repr, Protocol};
+use wire::{Arp, ArpRepr, Ipv4Repr, Ipv6, Ipv6Repr, Protocol};
 
 /// The judge's sum: it gives the checksum, in memory order.
 fn judged_sum(bytes: &[u8]) -> u16 {
@@ -212,5 +215,64 @@ proptest! {
         prop_assert_eq!(ours.source, theirs.header().source_addr());
         prop_assert_eq!(ours.destination, theirs.header().destination_addr());
         prop_assert_eq!(ours.payload, theirs.payload().payload);
+    }
+
+    #[test]
+    fn pieces_are_put_together_by_the_judge(
+        addresses in any::<([u8; 4], [u8; 4])>(),
+        identification in any::<u16>(),
+        payload in vec(any::<u8>(), 200..3000),
+        mtu in 68..1500usize,
+        backwards in any::<bool>(),
+    ) {
+        let header = Ipv4Repr {
+            source: addresses.0.into(),
+            destination: addresses.1.into(),
+            protocol: Protocol::UDP,
+            ttl: 64,
+            tos: 0,
+            identification,
+            dont_fragment: false,
+            payload_len: u16::try_from(payload.len()).expect("3000"),
+        };
+        let mut packet = header.emit().to_vec();
+        packet.extend(&payload);
+        let mut pieces: Vec<Vec<u8>> = Pieces::new(&packet, mtu)
+            .expect("nothing forbids it")
+            .map(|piece| [piece.header(), &packet[piece.payload()]].concat())
+            .collect();
+        prop_assume!(pieces.len() > 1);
+        if backwards {
+            pieces.reverse();
+        }
+        let mut pool = IpDefragPool::<(), ()>::new();
+        let mut whole = None;
+        for piece in &pieces {
+            prop_assert!(whole.is_none(), "whole before its last piece");
+            prop_assert!(piece.len() <= mtu);
+            let read = Ipv4Header::from_slice(piece).expect("we wrote it").0;
+            prop_assert_eq!(read.header_checksum, read.calc_header_checksum());
+            let sliced = SlicedPacket::from_ip(piece).expect("we wrote it");
+            whole = pool.process_sliced_packet(&sliced, (), ()).expect("we wrote it");
+        }
+        let whole = whole.expect("all pieces are there");
+        prop_assert_eq!((whole.ip_number, whole.payload), (IpNumber::UDP, payload));
+    }
+
+    #[test]
+    fn a_fragment_header_is_read_by_the_judge(
+        fields in any::<(u8, bool, u32)>(),
+        units in 0..=0x1fffu16,
+    ) {
+        let repr = FragmentRepr {
+            next: Protocol(fields.0),
+            offset: units * 8,
+            more: fields.1,
+            identification: fields.2,
+        };
+        let (judge, _) = Ipv6FragmentHeader::from_slice(&repr.emit()).expect("we wrote it");
+        let read = (judge.next_header.0, judge.more_fragments, judge.identification);
+        prop_assert_eq!(read, fields);
+        prop_assert_eq!(judge.fragment_offset.value(), units);
     }
 }
