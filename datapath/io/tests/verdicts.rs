@@ -296,6 +296,16 @@ fn every_fragment_of_gre_is_ours_but_of_udp_only_the_first_and_of_icmp_none() {
             }
         }
     }
+    // A part stays one, whatever a second fragment header says.
+    for (protocol, behind, expected) in [
+        (GRE, &gre(), REDIRECT),
+        (UDP, &udp(GRE_PORT), REDIRECT),
+        (ICMPV6, &quoted6, PASS),
+    ] {
+        let mut frame = extended(&[FRAGMENT, FRAGMENT], 0, protocol, behind);
+        frame[54 + 3] = 1; // the first says that more follow
+        assert_eq!(steered.verdict(&frame), expected, "{protocol}");
+    }
 }
 
 #[test]
