@@ -1,7 +1,7 @@
 //! The ways to the peers, as the kernel would go, followed as they change.
 //!
 //! The kernel owns routes, rules, addresses and neighbours; nothing of them is configured here.
-//! For every peer it is asked: which route, which next hop, and whose MAC is that. [`resolve`]
+//! For every peer it is asked: which route, which next hops, and whose MACs are those. [`resolve`]
 //! makes of these facts a way, or says why there is none. When the kernel does not know a
 //! neighbour it is asked to find it, and asked again often enough not to forget it: frames that
 //! leave through `AF_XDP` are not seen by the kernel and keep nothing alive.

@@ -279,6 +279,24 @@ fn a_plan_changes_nothing() {
 }
 
 #[test]
+fn a_plan_says_in_which_fields_a_program_changes() {
+    let host = Host::new();
+    host.done(HOST);
+    let document = HOST.replace("\"192.0.2.2\"", "\"192.0.2.2\", \"transport\": \"udp\"");
+    let Reply::Planned { changes } = host.ask(&Request::Plan { document }) else {
+        panic!("it was refused")
+    };
+    let mut differ = changes.iter().filter(|change| change.was != change.now);
+    let tunnel = differ.next().unwrap();
+    assert_eq!(tunnel.id.to_string(), "tunnel h2");
+    let fields: Vec<_> = tunnel.fields.iter().map(|field| &field.field).collect();
+    assert_eq!(fields, ["transport"]);
+    assert_eq!(tunnel.fields[0].was, None);
+    assert_eq!(tunnel.fields[0].now, Some("udp".into()));
+    assert_eq!(differ.next(), None);
+}
+
+#[test]
 fn what_the_datapath_shows_comes_through() {
     let host = Host::new();
     host.done(HOST);
@@ -287,6 +305,15 @@ fn what_the_datapath_shows_comes_through() {
         panic!("no networks")
     };
     assert_eq!(networks.len(), 2);
+    let Reply::Shown(Report::Tunnels(tunnels)) = host.ask(&Request::Show(Subject::Tunnels)) else {
+        panic!("no tunnels")
+    };
+    assert_eq!((tunnels.len(), &tunnels[0].wraps[..]), (1, "key"));
+    assert_eq!(tunnels[0].local, Some([192, 0, 2, 1].into()));
+    for subject in [Subject::Neighbours, Subject::Events] {
+        let reply = host.ask(&Request::Show(subject.clone()));
+        assert!(matches!(reply, Reply::Shown(_)), "{subject:?}: {reply:?}");
+    }
     let Reply::Failed { why } = host.ask(&Request::Show(Subject::Ports)) else {
         panic!("there are no ports in memory")
     };

@@ -184,3 +184,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_changed_is_said_of_so_many_programs_and_no_more() {
+    let count = u32::try_from(Desired::DETAILED).unwrap() + 1;
+    let document = |aging_s| -> Document {
+        let network = |n: u32| {
+            let Program::Network(mut network) = network(&format!("n{n}"), n) else {
+                panic!("no network")
+            };
+            network.aging_s = aging_s;
+            (None, Program::Network(network))
+        };
+        (0..count).map(network).collect()
+    };
+    let (desired, changes) = Desired::default().with(&document(300)).unwrap();
+    assert!(changes.iter().all(|change| change.fields.is_empty()), "new");
+    let (_, changes) = desired.with(&document(301)).unwrap();
+    assert!(changes.iter().all(|change| change.was != change.now));
+    let said = changes.iter().filter(|change| !change.fields.is_empty());
+    assert_eq!(said.count(), Desired::DETAILED);
+}

@@ -179,3 +179,91 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_route::route::RouteLwEnCapType;
+
+    /// `eth0.7`: VLAN 7 of interface 3, as the kernel says it.
+    fn tagged(protocol: VlanProtocol, more: &[LinkAttribute]) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        let facts = vec![InfoVlan::Protocol(protocol), InfoVlan::Id(7)];
+        message.attributes = vec![
+            LinkAttribute::IfName("eth0.7".to_owned()),
+            LinkAttribute::Mtu(1496),
+            LinkAttribute::Link(3),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vlan),
+                LinkInfo::Data(InfoData::Vlan(facts)),
+            ]),
+        ];
+        message.attributes.extend_from_slice(more);
+        message
+    }
+
+    #[test]
+    fn a_vlan_interface_names_its_vlan_and_the_interface_below() {
+        let message = tagged(VlanProtocol::Ieee8021Q, &[]);
+        let link = link(&message).unwrap();
+        assert_eq!((link.name.as_str(), link.mtu), ("eth0.7", 1496));
+        let vlan = Vlan { id: 7, below: None };
+        assert_eq!((link.vlan, below(&message)), (Some(vlan), Some(3)));
+    }
+
+    #[test]
+    fn an_outer_tag_of_802_1ad_is_no_vlan_of_ours_and_another_namespace_s_number_no_interface() {
+        let message = tagged(VlanProtocol::Ieee8021Ad, &[]);
+        assert_eq!(link(&message).unwrap().vlan, None);
+        let elsewhere = [LinkAttribute::LinkNetNsId(0)];
+        assert_eq!(below(&tagged(VlanProtocol::Ieee8021Q, &elsewhere)), None);
+    }
+
+    #[test]
+    fn every_next_hop_of_a_route_is_read_with_what_makes_it_of_no_use() {
+        let v4: std::net::Ipv4Addr = [10, 0, 0, 254].into();
+        let v6: std::net::Ipv6Addr = "fe80::254".parse().unwrap();
+        let next = |attributes: &[RouteAttribute], flags| {
+            let mut next = RouteNextHop::default();
+            next.interface_index = 3;
+            next.attributes = attributes.to_vec();
+            next.flags = flags;
+            next
+        };
+        let (gateway, via) = (
+            RouteAttribute::Gateway(v4.into()),
+            RouteAttribute::Via(v6.into()),
+        );
+        let labels = RouteAttribute::EncapType(RouteLwEnCapType::Mpls);
+        let (good, dead) = (RouteNextHopFlags::empty(), RouteNextHopFlags::Dead);
+        let mut message = RouteMessage::default();
+        message.header.kind = RouteType::Unicast;
+        message.attributes = vec![
+            RouteAttribute::Metrics(vec![RouteMetric::Mtu(1400)]),
+            RouteAttribute::MultiPath(vec![
+                next(core::slice::from_ref(&gateway), good),
+                next(&[via], good),
+                next(core::slice::from_ref(&gateway), dead),
+                next(&[gateway, labels], good),
+            ]),
+        ];
+        let hop = |gateway: IpAddr, wrapped, dead| RouteHop {
+            interface: 3,
+            gateway: Some(gateway),
+            wrapped,
+            dead,
+        };
+        let hops = vec![
+            hop(v4.into(), false, false),
+            hop(v6.into(), false, false),
+            hop(v4.into(), false, true),
+            hop(v4.into(), true, false),
+        ];
+        let is = Route {
+            local: false,
+            mtu: Some(1400),
+            hops,
+        };
+        assert_eq!(route(&message), is);
+    }
+}
