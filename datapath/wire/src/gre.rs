@@ -1,8 +1,11 @@
 //! GRE: the envelope an overlay frame travels in.
 //!
-//! Sources: RFC 2784 (base header), RFC 2890 (key and sequence number).
+//! Sources: RFC 2784 (base header), RFC 2890 (key and sequence number), RFC 8086 (in UDP).
 
 use crate::{EtherType, ParseError, Unsupported, checksum};
+
+/// The UDP port that GRE in UDP is sent to (RFC 8086 §7).
+pub const UDP_PORT: u16 = 4754;
 
 /// Bit 0: a checksum follows.
 const CHECKSUM: u16 = 0x8000;

@@ -149,6 +149,18 @@ impl<'a> Udp<'a> {
     pub fn destination_port(&self) -> u16 {
         u16::from_be_bytes([self.header[2], self.header[3]])
     }
+
+    /// Length of header and payload, in bytes.
+    #[inline]
+    pub fn total_len(&self) -> u16 {
+        u16::from_be_bytes([self.header[4], self.header[5]])
+    }
+
+    /// The checksum as it stands; 0 if there is none.
+    #[inline]
+    pub fn checksum(&self) -> u16 {
+        u16::from_be_bytes([self.header[6], self.header[7]])
+    }
 }
 
 /// The start of an ICMP message, read in place.

@@ -7,6 +7,10 @@
 //! Start at [`ethernet`], then [`ipv4`], then [`gre`]: the way into an overlay packet. [`l4`] and
 //! [`ipv6`] are for what guests send, [`checksum`] for all of them.
 //!
+//! What is asked and answered without a guest's doing is in [`arp`], [`nd`] and [`icmp`]; what
+//! makes a packet fit its way in [`mss`] and [`fragment`]; what a tunnel tells the networks under
+//! it of its packets in [`ecn`], [`udp`] and [`flow`].
+//!
 //! What holds, whatever arrives:
 //!
 //! - nothing here panics, allocates, or reads past the bytes it was given;
@@ -27,6 +31,7 @@ pub mod checksum;
 pub mod ecn;
 mod error;
 pub mod ethernet;
+pub mod flow;
 pub mod fragment;
 pub mod gre;
 pub mod icmp;
@@ -37,6 +42,7 @@ pub mod mss;
 pub mod nd;
 #[cfg(test)]
 mod random;
+pub mod udp;
 
 pub use arp::{Arp, ArpRepr};
 pub use ecn::Ecn;
@@ -46,3 +52,4 @@ pub use gre::{Gre, GreRepr};
 pub use ipv4::{Ipv4, Ipv4Repr};
 pub use ipv6::{Ipv6, Ipv6Repr};
 pub use l4::Protocol;
+pub use udp::{Udp, UdpRepr};

@@ -6,7 +6,7 @@ use etherparse::icmpv6::{Icmpv6PayloadSlice, NdpOptionSlice};
 use etherparse::{
     ArpPacketSlice, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, IpNumber, Ipv4Header,
     Ipv4Slice, Ipv6FragmentHeader, Ipv6Header, Ipv6Slice, LaxIpv4Slice, LaxIpv6Slice,
-    PacketBuilder, SlicedPacket, checksum::Sum16BitWords,
+    PacketBuilder, SlicedPacket, UdpHeader, checksum::Sum16BitWords,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use wire::arp::Operation;
 use wire::fragment::{FragmentRepr, Pieces};
 use wire::icmp::{TooBig, too_big_v4, too_big_v6};
 use wire::nd::NeighbourAdvertRepr;
-use wire::{Arp, ArpRepr, Ipv4Repr, Ipv6, Ipv6Repr, Protocol};
+use wire::{Arp, ArpRepr, Ipv4Repr, Ipv6, Ipv6Repr, Protocol, UdpRepr, checksum};
 
 /// The judge's sum: it gives the checksum, in memory order.
 fn judged_sum(bytes: &[u8]) -> u16 {
@@ -274,5 +274,27 @@ proptest! {
         let read = (judge.next_header.0, judge.more_fragments, judge.identification);
         prop_assert_eq!(read, fields);
         prop_assert_eq!(judge.fragment_offset.value(), units);
+    }
+
+    #[test]
+    fn a_udp_header_is_read_and_summed_by_the_judge(
+        addresses in any::<([u8; 16], [u8; 16])>(),
+        ports in any::<(u16, u16)>(),
+        payload in vec(any::<u8>(), 0..200),
+    ) {
+        let mut repr = UdpRepr {
+            source_port: ports.0,
+            destination_port: ports.1,
+            len: u16::try_from(8 + payload.len()).expect("208"),
+            checksum: 0,
+        };
+        let (source, destination) = (Ipv6Addr::from(addresses.0), Ipv6Addr::from(addresses.1));
+        let pseudo = checksum::pseudo_v6(source, destination, Protocol::UDP.0, repr.len.into());
+        repr.checksum = repr.checksum(pseudo, &payload);
+        let (judge, _) = UdpHeader::from_slice(&repr.emit()).expect("we wrote it");
+        prop_assert_eq!((judge.source_port, judge.destination_port), ports);
+        prop_assert_eq!(judge.length, repr.len);
+        let right = judge.calc_checksum_ipv6_raw(addresses.0, addresses.1, &payload);
+        prop_assert_eq!(right.expect("it is short"), repr.checksum);
     }
 }
