@@ -4,7 +4,9 @@ use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, QueueDevice, Ta
 use core::ptr::NonNull;
 use core::time::Duration;
 use frame::Borrower;
-use io::{AfXdp, BusyPoll, Facts, FactsError, Meter, OpenRequest, Preference, Steer, Take};
+use io::{
+    AfXdp, Buffers, BusyPoll, Facts, FactsError, Meter, OpenRequest, Preference, Steer, Take,
+};
 use switch::PortFacts;
 
 /// How long a queue that was just let go of may stay so: the kernel takes some 40 ms.
@@ -20,6 +22,8 @@ pub struct Kernel {
     pub preference: Preference,
     /// Preferred busy polling, if it is wished for.
     pub busy_poll: Option<BusyPoll>,
+    /// Whether the workers have jumbo buffers.
+    pub jumbo: bool,
     /// How many workers there are.
     pub workers: u16,
 }
@@ -28,6 +32,9 @@ impl Opener for Kernel {
     fn open(&mut self, request: &PortRequest) -> Result<Box<dyn Attachment>, String> {
         let name = request.interface.as_str();
         let facts = Facts::of(name).map_err(|error| error.to_string())?;
+        let buffers = facts
+            .buffers(self.jumbo)
+            .map_err(|error| error.to_string())?;
         let queues = facts.rx_queues;
         if queues > u32::from(MAX_QUEUES) {
             return Err(format!(
@@ -40,7 +47,7 @@ impl Opener for Kernel {
         let mut meters = Vec::new();
         let mut notes = Vec::new();
         for queue in 0..queues {
-            let (device, meter) = self.queue(request, &mut steer, queue, &mut notes)?;
+            let (device, meter) = self.queue(request, buffers, &mut steer, queue, &mut notes)?;
             devices.push(device);
             meters.push(meter);
         }
@@ -58,6 +65,7 @@ impl Opener for Kernel {
             meters,
             notes,
             facts,
+            buffers,
             known,
             interface,
         }))
@@ -69,6 +77,7 @@ impl Kernel {
     fn queue(
         &self,
         request: &PortRequest,
+        buffers: Buffers,
         steer: &mut Steer,
         queue: u32,
         notes: &mut Vec<String>,
@@ -84,6 +93,7 @@ impl Kernel {
         let socket = AfXdp::open(&OpenRequest {
             preference: steer.preference(self.preference),
             busy_poll: self.busy_poll,
+            jumbo: buffers == Buffers::Jumbo,
             patience: if request.patient {
                 PATIENCE
             } else {
@@ -123,6 +133,8 @@ struct Taken {
     meters: Vec<Meter>,
     notes: Vec<String>,
     facts: Facts,
+    /// What the sockets were opened for.
+    buffers: Buffers,
     known: PortFacts,
     interface: String,
 }
@@ -164,7 +176,15 @@ impl Attachment for Taken {
             ("kernel_receive_ring_full", 0),
             ("kernel_fill_ring_empty", 0),
             ("kernel_send_refused", 0),
+            ("jumbo_no_buffer", 0),
+            ("jumbo_receive_too_long", 0),
+            ("jumbo_send_too_long", 0),
         ];
+        for losses in self.meters.iter().map(Meter::losses) {
+            lost[4].1 += losses.no_buffer;
+            lost[5].1 += losses.too_long;
+            lost[6].1 += losses.unsendable;
+        }
         for counted in read {
             lost[0].1 += counted.receive_dropped;
             lost[1].1 += counted.receive_ring_full;
@@ -186,6 +206,11 @@ impl Attachment for Taken {
         }
         if facts.rx_queues != self.facts.rx_queues {
             return Err("the interface has another number of queues".to_owned());
+        }
+        let needed = facts.buffers(true);
+        if needed != Ok(Buffers::Chunks) && needed != Ok(self.buffers) {
+            // To be opened anew for such frames, or refused.
+            return Err(format!("its MTU was raised to {}", facts.mtu));
         }
         self.known.mtu = facts.mtu;
         self.facts = facts;

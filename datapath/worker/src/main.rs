@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
-use frame::FramePool;
+use frame::{CHUNK, FramePool, JUMBO};
 use io::{BusyPoll, Memory, Preference};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,7 +32,8 @@ Examples:
   greyhound-datapath --cores 2                  one worker, on core 2
   greyhound-datapath --cores 2,3 --idle-after never
                                                 two workers that never sleep
-  greyhound-datapath --mode copy                no zero-copy, whatever the driver offers"
+  greyhound-datapath --mode copy                no zero-copy, whatever the driver offers
+  greyhound-datapath --jumbo 256                interfaces with an MTU of up to 9,962"
 )]
 struct Args {
     /// Where the agent reaches it: a unix socket, for its owner only.
@@ -56,6 +57,12 @@ struct Args {
     /// Frame buffers of each worker, of 2,048 bytes.
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().frames)]
     frames: usize,
+
+    /// Jumbo buffers of each worker, of 10,240 bytes: 256 of them are 2.5 MiB. An interface with
+    /// an MTU above 1,770 is refused without them, and wants Linux 6.6 with them. A frame in one
+    /// is copied once where it comes in and once where it goes out; shorter frames never are.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    jumbo: usize,
 
     /// Stations each worker can remember.
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().stations)]
@@ -127,15 +134,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let kernel = Kernel {
         preference: args.mode,
         busy_poll: args.busy_poll.then(BusyPoll::default),
+        jumbo: args.jumbo > 0,
         workers: u16::try_from(cores.len()).unwrap_or(u16::MAX),
     };
     let clock = Clock::start();
-    let (posts, threads, bells) = workers(&limits, &cores, args.idle_after.0, &stop)?;
+    let (posts, threads, bells) = workers(&limits, args, &cores, &stop)?;
     let mut supervisor = Supervisor::new(limits, posts, Box::new(kernel), instance());
     eprintln!(
         "greyhound-datapath: {} worker(s) on core(s) {cores:?}, {} MiB each, listening at {}",
         cores.len(),
-        limits.bytes() >> 20,
+        (limits.bytes() + args.jumbo * JUMBO) >> 20,
         args.socket.display(),
     );
 
@@ -189,16 +197,15 @@ type Started = (Vec<Post>, Vec<std::thread::JoinHandle<Worker>>, Vec<Bell>);
 /// Makes the workers and starts their threads.
 fn workers(
     limits: &Limits,
+    args: &Args,
     cores: &[usize],
-    idle_after: Option<Duration>,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Started> {
     let count = u16::try_from(cores.len()).context("too many cores")?;
     let mut posts = Vec::new();
     let mut ready = Vec::new();
     for (number, (hand_offs, core)) in hand_offs(count).into_iter().zip(cores).enumerate() {
-        let (region, _) = Memory::map(limits.frames, true)?;
-        let pool = FramePool::new(region);
+        let pool = pool(limits.frames, args.jumbo)?;
         let (base, bytes) = pool.memory();
         let ends = mail_ends();
         let counters = Arc::new(Counters::new(limits));
@@ -225,7 +232,7 @@ fn workers(
         };
         let pace = Pace {
             core: Some(*core),
-            idle_after,
+            idle_after: args.idle_after.0,
         };
         ready.push((Worker::new(parts), bed, pace));
     }
@@ -237,6 +244,18 @@ fn workers(
         .collect::<Result<_, _>>()
         .context("cannot start a worker")?;
     Ok((posts, threads, bells))
+}
+
+/// A pool of so many chunks, and so many jumbo buffers.
+fn pool(chunks: usize, jumbo: usize) -> anyhow::Result<FramePool> {
+    let (region, _) = Memory::map(chunks, true)?;
+    let pool = FramePool::new(region);
+    if jumbo == 0 {
+        return Ok(pool);
+    }
+    let long = jumbo.checked_mul(JUMBO / CHUNK);
+    let long = long.with_context(|| format!("--jumbo {jumbo}: so many there cannot be"))?;
+    Ok(pool.with_jumbo(Memory::map(long, true)?.0))
 }
 
 /// A number that differs at every call and every start, and that nobody can guess.

@@ -459,8 +459,10 @@ impl Worker {
     pub fn missing_frames(&self) -> isize {
         let waiting: usize = self.devices.iter().map(|polled| polled.outbox.len()).sum();
         let posted: usize = self.hand_offs.iter().map(HandOff::posted).sum();
-        let found = self.pool.free() + self.pool.lent() + waiting + posted;
-        self.pool.made().cast_signed() - found.cast_signed()
+        let jumbo = self.hand_offs.iter().map(HandOff::jumbo_posted);
+        let jumbo = self.pool.jumbo_free() + jumbo.sum::<usize>();
+        let found = self.pool.free() + self.pool.lent() + waiting + posted + jumbo;
+        (self.pool.made() + self.pool.jumbo_made()).cast_signed() - found.cast_signed()
     }
 }
 
