@@ -239,7 +239,8 @@ impl Dummy {
         self.vsctl(&format!(
             "add-port {GUESTS} {name} -- set interface {name} type=gre {words}"
         ))?;
-        self.took(&name)?;
+        let error = self.vsctl(&format!("get interface {name} error"))?;
+        ensure!(error.trim() == "[]", "{name}: {}", error.trim());
         Ok(name)
     }
 
@@ -247,13 +248,12 @@ impl Dummy {
     ///
     /// # Errors
     ///
-    /// If it is not taken, and what is said to that.
+    /// If the switch is gone.
     pub fn change(&mut self, name: &str, tunnel: &Tunnel) -> Result<()> {
         let words = tunnel.words();
         self.vsctl(&format!(
             "clear interface {name} options -- set interface {name} {words}"
         ))?;
-        self.took(name)?;
         self.forget()
     }
 
@@ -264,6 +264,11 @@ impl Dummy {
     /// If the switch is gone.
     pub fn forget(&mut self) -> Result<()> {
         self.appctl("fdb/flush", &[]).map(|_| ())
+    }
+
+    /// Where its files lie, until it is dropped.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// `frame` arrives from the underlay; returns all that leaves.
@@ -316,13 +321,6 @@ impl Dummy {
     /// If it says no, or says nothing in time.
     pub fn appctl(&self, method: &str, words: &[&str]) -> Result<String> {
         ask(&self.folder.path().join("vs.ctl"), method, words).with_context(|| self.switch.said())
-    }
-
-    /// What the switch thinks of an interface it was told of.
-    fn took(&self, name: &str) -> Result<()> {
-        let error = self.vsctl(&format!("get interface {name} error"))?;
-        ensure!(error.trim() == "[]", "{name}: {}", error.trim());
-        Ok(())
     }
 }
 

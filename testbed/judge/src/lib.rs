@@ -7,10 +7,11 @@
 //! [`Scapy`] is one python process that builds any packet, checksums included, and reads any packet,
 //! checksums included. What Open vSwitch has no option for, scapy says.
 //!
-//! What holds, however a test ends:
+//! What holds:
 //!
 //! - every wait has a limit and says what it waited for;
-//! - the judges die with the thread that called them, and their files with them.
+//! - a judge that is dropped leaves no process and no file;
+//! - no judge outlives the thread that called it, however that ends.
 
 #![forbid(unsafe_code)]
 

@@ -54,3 +54,22 @@ fn a_frame_goes_in_and_the_same_frame_comes_out_of_the_tunnel() {
     }
     assert!(began.elapsed() < Duration::from_secs(10));
 }
+
+#[test]
+fn nothing_is_left_of_it() {
+    let ovs = Dummy::start(&setup()).unwrap();
+    let folder = ovs.folder().to_owned();
+    let text = folder.display().to_string();
+    assert_eq!(processes(&text), 2, "a database and a switch");
+    drop(ovs);
+    assert!(!folder.exists());
+    assert_eq!(processes(&text), 0);
+}
+
+/// How many processes have `text` in their command lines.
+fn processes(text: &str) -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let ours = lines.filter(|line| String::from_utf8_lossy(line).contains(text));
+    ours.count()
+}
