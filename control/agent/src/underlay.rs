@@ -173,6 +173,7 @@ impl Follower {
 
     fn find(&mut self) -> io::Result<Ways> {
         let (kernel, underlay) = (&mut self.kernel, self.wanted.underlay.as_ref());
+        kernel.look_again();
         let mut ways = Ways::default();
         let (mut ours, mut links) = (BTreeMap::new(), BTreeMap::new());
         let mut neighbours = BTreeMap::new();

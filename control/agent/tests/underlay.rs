@@ -278,6 +278,20 @@ fn a_route_with_two_next_hops_has_two(lab: &Lab) {
         NUMBERED,
         &BOTH,
     );
+    // As routing daemons like it: the route says the number and no more.
+    set(&lab.host, "ipv4/nexthop_compat_mode", 0);
+    lab.after(
+        "a route that is gone",
+        |lab| lab.host("route del 198.51.102.0/24"),
+        NUMBERED,
+        &[],
+    );
+    lab.after(
+        "a route that only names them",
+        |lab| lab.host("route add 198.51.102.0/24 nhid 3"),
+        NUMBERED,
+        &BOTH,
+    );
     let way = lab.way(V6).unwrap();
     assert_eq!(way.mtu, 1500);
     assert!(way.hops.iter().all(|hop| hop.interface.as_str() == "u0"));

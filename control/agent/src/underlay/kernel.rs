@@ -1,19 +1,20 @@
 //! Asking the kernel, and hearing from it: rtnetlink (RFC 3549), nothing decided.
 
+mod next_hop;
 mod read;
 
-use super::{LinkState, Neighbour, NoRoute, Route, Watched};
+use super::{LinkState, Neighbour, NoRoute, Route, RouteHop, Watched};
 use mio::unix::SourceFd;
 use mio::{Events as Signs, Interest, Poll, Registry, Token};
 use netlink_packet_core::{
-    DecodeError, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use next_hop::NextHop;
 use program::Interface;
 use std::collections::BTreeMap;
 use std::io;
@@ -83,9 +84,12 @@ impl Events {
             match self.socket.recv(&mut self.buffer, 0) {
                 Ok(0) => return matter,
                 Ok(_) => {
-                    // What cannot be read may be anything.
-                    let concerns = |m: Read| m.map_or(true, |m| concerns(&m.payload, watched));
-                    matter |= messages(&self.buffer).any(concerns);
+                    // What cannot be read may be anything; next hops by number are among it.
+                    let concerns = |message: &[u8]| {
+                        let message = NetlinkMessage::deserialize(message);
+                        message.map_or(true, |message| concerns(&message.payload, watched))
+                    };
+                    matter |= split(&self.buffer).any(concerns);
                 }
                 // Some were lost: look at everything.
                 Err(error) if error.raw_os_error() == Some(ENOBUFS) => matter = true,
@@ -117,16 +121,14 @@ fn destination(message: &NeighbourMessage) -> Option<IpAddr> {
     })
 }
 
-type Read = Result<NetlinkMessage<RouteNetlinkMessage>, DecodeError>;
-
-/// The messages of one datagram. Next hops by number are among those that cannot be read.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Read> + '_ {
+/// The messages of one datagram, as they were sent.
+fn split(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let length = length.max(HEADER).next_multiple_of(4).min(bytes.len());
         let (message, rest) = bytes.split_at(length);
         bytes = rest;
-        Some(NetlinkMessage::deserialize(message))
+        Some(message)
     })
 }
 
@@ -136,6 +138,8 @@ pub(super) struct Kernel {
     poll: Poll,
     sequence: u32,
     buffer: Vec<u8>,
+    /// The next hops behind numbers, as far as they were asked for in this look.
+    numbered: BTreeMap<u32, Vec<RouteHop>>,
 }
 
 impl Kernel {
@@ -154,6 +158,7 @@ impl Kernel {
             poll,
             sequence: 0,
             buffer: Vec::with_capacity(DATAGRAM),
+            numbered: BTreeMap::new(),
         })
     }
 
@@ -178,12 +183,49 @@ impl Kernel {
             answer => answer?,
         };
         Ok(match answer {
-            Ok(message) => Ok(read::route(&message)),
+            Ok(message) => {
+                let mut route = read::route(&message);
+                if let Some(number) = read::by_number(&message) {
+                    route.hops = self.numbered(number)?;
+                }
+                Ok(route)
+            }
             Err(ENETUNREACH | EHOSTUNREACH | ESRCH) => Err(NoRoute::Unreachable),
             Err(EACCES) => Err(NoRoute::Prohibited),
             Err(EINVAL) => Err(NoRoute::Blackhole),
             Err(number) => Err(NoRoute::Errno(number)),
         })
+    }
+
+    /// The next hops behind a number.
+    fn numbered(&mut self, number: u32) -> io::Result<Vec<RouteHop>> {
+        if let Some(hops) = self.numbered.get(&number) {
+            return Ok(hops.clone());
+        }
+        let mut hops = Vec::new();
+        match self.get_next_hop(number)? {
+            None => {}
+            Some(NextHop::One(hop)) => hops.push(hop),
+            Some(NextHop::Group(members)) => {
+                for member in members {
+                    if let Some(NextHop::One(hop)) = self.get_next_hop(member)? {
+                        hops.push(hop);
+                    }
+                }
+            }
+        }
+        self.numbered.insert(number, hops.clone());
+        Ok(hops)
+    }
+
+    fn get_next_hop(&mut self, number: u32) -> io::Result<Option<NextHop>> {
+        let question = next_hop::request(self.next(), number);
+        Ok(next_hop::answer(&self.exchange(&question)?))
+    }
+
+    /// Forgets what is behind numbers: many routes name the same, and it is asked for once a look.
+    pub(super) fn look_again(&mut self) {
+        self.numbered.clear();
     }
 
     fn get_route(
@@ -274,35 +316,44 @@ impl Kernel {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> io::Result<Result<Option<RouteNetlinkMessage>, i32>> {
-        self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
-        header.sequence_number = self.sequence;
+        header.sequence_number = self.next();
         let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
+        let answer = self.exchange(&bytes)?;
+        let Ok(message) = NetlinkMessage::deserialize(&answer) else {
+            let why = "an answer that cannot be read";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        };
+        Ok(match message.payload {
+            NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+            NetlinkPayload::Error(error) => {
+                let number = error.code.map(|code| -code.get());
+                number.map_or(Ok(None), Err)
+            }
+            _ => Ok(None),
+        })
+    }
 
+    /// The number of the next question.
+    fn next(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// Sends a question with the number that [`next`](Self::next) gave last, and waits for the
+    /// answer. One to a question that was given up is passed over.
+    fn exchange(&mut self, question: &[u8]) -> io::Result<Vec<u8>> {
+        self.socket.send(question, 0)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.receive(deadline)?;
-            let sequence = self.sequence;
-            // An answer to a question that was given up is passed over.
-            let mut readable = messages(&self.buffer).flatten();
-            let answer = readable.find(|m| m.header.sequence_number == sequence);
-            match answer.map(|message| message.payload) {
-                Some(NetlinkPayload::InnerMessage(message)) => return Ok(Ok(Some(message))),
-                Some(NetlinkPayload::Error(error)) => {
-                    let number = error.code.map(|code| -code.get());
-                    return Ok(number.map_or(Ok(None), Err));
-                }
-                Some(_) => return Ok(Ok(None)),
-                None if u32_at(&self.buffer, 8) == Some(sequence) => {
-                    let why = "an answer that cannot be read";
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-                }
-                None => {}
+            let ours = |message: &&[u8]| u32_at(message, 8) == Some(self.sequence);
+            if let Some(answer) = split(&self.buffer).find(ours) {
+                return Ok(answer.to_vec());
             }
         }
     }

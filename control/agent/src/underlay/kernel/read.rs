@@ -41,6 +41,19 @@ pub(super) fn route(message: &RouteMessage) -> Route {
     route
 }
 
+/// The number of the next hops, if a route names them by that and says no more of them.
+pub(super) fn by_number(message: &RouteMessage) -> Option<u32> {
+    let mut number = None;
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::NhId(id) => number = Some(*id),
+            RouteAttribute::MultiPath(_) | RouteAttribute::Oif(_) => return None,
+            _ => {}
+        }
+    }
+    number
+}
+
 fn one_of_many(of: &RouteNextHop) -> RouteHop {
     let dead = of.flags.contains(RouteNextHopFlags::Dead);
     hop(of.interface_index, dead, &of.attributes)
