@@ -17,7 +17,8 @@
 //! - a payload ends where its packet ends, not where the frame does: what Ethernet added to
 //!   reach its shortest frame is cut off;
 //! - where a length or a flag promises bytes that are not there, the answer is
-//!   [`Truncated`](ParseError::Truncated), and never a shorter packet;
+//!   [`Truncated`](ParseError::Truncated), and never a shorter packet; only what an ICMP error
+//!   quotes is cut short by right, and [`icmp::Quoted`] says so;
 //! - what a repr emits, its view reads back.
 
 #![no_std]

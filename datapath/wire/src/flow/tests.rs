@@ -166,15 +166,18 @@ fn all_fragments_of_a_packet_go_one_way() {
     assert_eq!(fragment(0x0002, &[]), first);
     assert_ne!(fragment(0x0000, &[0x82, 0x35, 0, 53, 0, 0, 0, 0]), first);
 
-    let fragment = |offset: u8, behind: &[u8]| {
-        let mut payload = std::vec![60, 0, 0, offset, 0, 0, 0, 9];
+    let fragment = |next: u8, offset: u8, behind: &[u8]| {
+        let mut payload = std::vec![next, 0, 0, offset, 0, 0, 0, 9];
         payload.extend(behind);
         let packet = packet_v6(1, 2, 44, &payload);
         hash(&frame(EtherType::IPV6, &[], &packet))
     };
-    let first = fragment(1, &[17, 0, 1, 4, 0, 0, 0, 0, 0x82, 0x35, 0, 53]);
-    assert_eq!(fragment(9, b"in the middle"), first);
-    assert_eq!(fragment(16, &[]), first);
+    let options = [17, 0, 1, 4, 0, 0, 0, 0, 0x82, 0x35, 0, 53];
+    for (next, start) in [(60, &options[..]), (17, &options[8..])] {
+        let first = fragment(next, 1, start);
+        assert_eq!(fragment(next, 9, b"in the middle"), first, "{next}");
+        assert_eq!(fragment(next, 16, &[]), first, "{next}");
+    }
 }
 
 #[test]
