@@ -197,8 +197,10 @@ impl Follower {
                 neighbours: &BTreeMap::new(),
             };
             for (interface, address) in facts.needs_neighbours() {
-                let ask = || kernel.neighbour(interface, address);
-                known(&mut neighbours, (interface, address), ask)?;
+                let key = (interface, address);
+                let before = self.neighbours.get(&key).and_then(|b| b.neighbour);
+                let ask = || Ok(still(before, kernel.neighbour(interface, address)?));
+                known(&mut neighbours, key, ask)?;
             }
             let facts = Facts {
                 neighbours: &neighbours,
@@ -264,6 +266,14 @@ impl Follower {
     }
 }
 
+/// Who did not answer is silent until it does: that it is asked again is no news.
+fn still(before: Option<Neighbour>, now: Option<Neighbour>) -> Option<Neighbour> {
+    match (before, now) {
+        (Some(Neighbour::Failed), Some(Neighbour::Sought) | None) => before,
+        _ => now,
+    }
+}
+
 fn through(hop: &Hop) -> String {
     format!("{} on {}", hop.destination, hop.interface)
 }
@@ -286,5 +296,44 @@ fn every(neighbour: Option<Neighbour>) -> Option<Duration> {
         Some(Neighbour::Lasting(_)) => None,
         Some(Neighbour::Fresh(_) | Neighbour::Fading(_)) => Some(KEEP),
         Some(Neighbour::Sought | Neighbour::Failed) | None => Some(SEEK),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use program::Mac;
+
+    #[test]
+    fn who_is_silent_stays_silent_while_asked_again_and_not_when_it_answers() {
+        let fresh = Some(Neighbour::Fresh(Mac([2, 0, 0, 0, 0, 2])));
+        let (sought, failed) = (Some(Neighbour::Sought), Some(Neighbour::Failed));
+        for (before, now, is) in [
+            (None, sought, sought),
+            (sought, failed, failed),
+            (failed, sought, failed),
+            (failed, None, failed),
+            (failed, fresh, fresh),
+            (fresh, None, None),
+            (fresh, sought, sought),
+        ] {
+            assert_eq!(still(before, now), is, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn who_was_forgotten_is_asked_for_at_once_and_who_is_known_when_it_is_due() {
+        let now = Instant::now();
+        let before = |neighbour| {
+            Some(Watched {
+                neighbour,
+                asked: Some(now),
+            })
+        };
+        let fresh = Some(Neighbour::Fresh(Mac([2, 0, 0, 0, 0, 2])));
+        assert_eq!(Watched::again(before(fresh), None).asked, None);
+        assert_eq!(Watched::again(before(fresh), fresh).asked, Some(now));
+        assert_eq!(Watched::again(before(None), None).asked, Some(now));
+        assert_eq!(Watched::again(None, fresh).asked, None);
     }
 }
