@@ -114,6 +114,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let limits = Limits {
         frames: args.frames,
+        jumbo: args.jumbo,
         stations: args.stations,
         ..Limits::default()
     };
@@ -138,12 +139,12 @@ fn run(args: &Args) -> anyhow::Result<()> {
         workers: u16::try_from(cores.len()).unwrap_or(u16::MAX),
     };
     let clock = Clock::start();
-    let (posts, threads, bells) = workers(&limits, args, &cores, &stop)?;
+    let (posts, threads, bells) = workers(&limits, &cores, args.idle_after.0, &stop)?;
     let mut supervisor = Supervisor::new(limits, posts, Box::new(kernel), instance());
     eprintln!(
         "greyhound-datapath: {} worker(s) on core(s) {cores:?}, {} MiB each, listening at {}",
         cores.len(),
-        (limits.bytes() + args.jumbo * JUMBO) >> 20,
+        limits.bytes() >> 20,
         args.socket.display(),
     );
 
@@ -197,15 +198,15 @@ type Started = (Vec<Post>, Vec<std::thread::JoinHandle<Worker>>, Vec<Bell>);
 /// Makes the workers and starts their threads.
 fn workers(
     limits: &Limits,
-    args: &Args,
     cores: &[usize],
+    idle_after: Option<Duration>,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Started> {
     let count = u16::try_from(cores.len()).context("too many cores")?;
     let mut posts = Vec::new();
     let mut ready = Vec::new();
     for (number, (hand_offs, core)) in hand_offs(count).into_iter().zip(cores).enumerate() {
-        let pool = pool(limits.frames, args.jumbo)?;
+        let pool = pool(limits.frames, limits.jumbo)?;
         let (base, bytes) = pool.memory();
         let ends = mail_ends();
         let counters = Arc::new(Counters::new(limits));
@@ -232,7 +233,7 @@ fn workers(
         };
         let pace = Pace {
             core: Some(*core),
-            idle_after: args.idle_after.0,
+            idle_after,
         };
         ready.push((Worker::new(parts), bed, pace));
     }

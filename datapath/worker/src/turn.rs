@@ -6,7 +6,7 @@ use crate::placement;
 use crate::polled::Polled;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use frame::{Burst, FramePool};
+use frame::{Burst, Frame, FramePool, MAX_FRAME};
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
 use switch::path::{arrived, depart, inbound, outbound, settle};
@@ -35,7 +35,8 @@ const QUIET: usize = 256;
 /// And at least, however many devices there are: fewer would be gone before a turn is over.
 const LEAST: usize = 64;
 
-/// Frames in one burst that make a device a busy one.
+/// Chunks that came in by one burst and make a device a busy one: as many as frames, or more if
+/// some are long.
 const MANY: usize = 64;
 
 /// Devices asked to look again at one time: a turn stays short with a thousand of them.
@@ -174,7 +175,7 @@ impl Worker {
         if count == 0 {
             return 0;
         }
-        if count >= MANY {
+        if self.chunks_of_burst() >= MANY {
             self.grow(index);
         }
         for frame in self.burst.take(BURST) {
@@ -381,6 +382,15 @@ impl Worker {
     /// What lies in a fill ring cannot be called back, so a device starts with little.
     fn quiet_share(&self) -> usize {
         (self.pool.made() / 4 / self.devices.len().max(1)).clamp(LEAST, QUIET)
+    }
+
+    /// Chunks that the burst came in by.
+    fn chunks_of_burst(&self) -> usize {
+        if self.pool.jumbo_made() == 0 {
+            return self.burst.len();
+        }
+        let chunks = |frame: &Frame| frame.len().div_ceil(MAX_FRAME);
+        self.burst.iter().map(chunks).sum()
     }
 
     /// Frames that may lie in front of a busy device.
