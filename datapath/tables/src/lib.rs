@@ -4,7 +4,8 @@
 //! memory. Time, the bound and the seed are arguments: nothing here reads a clock, waits, or
 //! draws a random number, so the same calls give the same answers.
 //!
-//! Start at [`fdb`], the stations of all networks. [`rate`] says how much of something may pass;
+//! Start at [`fdb`], the stations of all networks. [`reassembly`] holds packets that came in pieces
+//! until they are whole; [`rate`] says how much of something may pass;
 //! [`time`] has the instants that tables are told.
 //!
 //! What holds, whatever arrives:
@@ -22,8 +23,10 @@ extern crate std;
 
 pub mod fdb;
 pub mod rate;
+pub mod reassembly;
 pub mod time;
 
 pub use fdb::{Change, Fdb, Learned, Location, Station};
 pub use rate::{Bucket, Rate};
+pub use reassembly::Reassembly;
 pub use time::Instant;
