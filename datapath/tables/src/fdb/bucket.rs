@@ -1,8 +1,7 @@
 //! One cache line of stations.
 
-use super::station::{LOCATION_BITS, Location, Station};
-use crate::Instant;
-use core::time::Duration;
+use super::station::Station;
+use crate::heard::{Heard, Ticks};
 
 /// Stations in a bucket: 18 bytes each, as many as a line has room for.
 pub(super) const WAYS: usize = 3;
@@ -73,75 +72,5 @@ impl Bucket {
     #[inline]
     pub(super) fn first_word(&self) -> u64 {
         self.low[0]
-    }
-}
-
-/// A time, in units of 2^20 ns (about 1 ms): 39 bits of them are 18 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticks(u64);
-
-impl Ticks {
-    const SHIFT: u32 = 20;
-    const MAX: u64 = (1 << (64 - LOCATION_BITS)) - 1;
-
-    /// The tick in which `instant` is. Its last tick never ends.
-    #[inline]
-    pub(super) fn at(instant: Instant) -> Self {
-        Self((instant.as_nanos() >> Self::SHIFT).min(Self::MAX - 1))
-    }
-
-    /// The first tick that is all after `instant`.
-    #[inline]
-    pub(super) fn after(instant: Instant) -> Self {
-        Self(Self::at(instant).0 + 1)
-    }
-}
-
-/// Where a station was heard, and until when that counts.
-///
-/// ```text
-/// | until, 39 bits of ticks, 0 if never heard | location, 25 bits |
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Heard(u64);
-
-impl Heard {
-    pub(super) const NEVER: Self = Self(0);
-
-    #[inline]
-    pub(super) fn new(until: Ticks, location: Location) -> Self {
-        Self(until.0 << LOCATION_BITS | location.pack())
-    }
-
-    #[inline]
-    pub(super) fn location(self) -> Location {
-        Location::unpack(self.0)
-    }
-
-    #[inline]
-    pub(super) fn is_used(self) -> bool {
-        self != Self::NEVER
-    }
-
-    #[inline]
-    pub(super) fn is_alive(self, now: Ticks) -> bool {
-        now < self.until()
-    }
-
-    /// Whether it is worth a write to make it last until `until`: if that is sooner, or later by
-    /// more than a 64th of the time from `now` until then.
-    #[inline]
-    pub(super) fn is_outdated(self, until: Ticks, now: Ticks) -> bool {
-        let idle = until.0.saturating_sub(now.0);
-        until < self.until() || until.0 - self.until().0 > idle / 64
-    }
-
-    pub(super) fn remaining(self, now: Ticks) -> Duration {
-        Duration::from_nanos(self.until().0.saturating_sub(now.0) << Ticks::SHIFT)
-    }
-
-    #[inline]
-    fn until(self) -> Ticks {
-        Ticks(self.0 >> LOCATION_BITS)
     }
 }

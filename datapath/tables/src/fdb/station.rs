@@ -77,11 +77,11 @@ pub enum Location {
 }
 
 /// Bits that a packed [`Location`] has: one for its kind, 8 of generation, 16 of slot.
-pub(super) const LOCATION_BITS: u32 = 25;
+pub(crate) const LOCATION_BITS: u32 = 25;
 
 impl Location {
     #[inline]
-    pub(super) fn pack(self) -> u64 {
+    pub(crate) fn pack(self) -> u64 {
         let (kind, slot, generation) = match self {
             Self::Port { slot, generation } => (0, slot, generation),
             Self::Peer { slot, generation } => (1, slot, generation),
@@ -92,7 +92,7 @@ impl Location {
     /// What was packed, whatever is above its bits.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // to the bits that were packed
-    pub(super) fn unpack(bits: u64) -> Self {
+    pub(crate) fn unpack(bits: u64) -> Self {
         let (slot, generation) = (bits as u16, (bits >> 16) as u8);
         if bits & 1 << 24 == 0 {
             Self::Port { slot, generation }
