@@ -250,23 +250,11 @@ impl Fdb {
             return self.settle(now, place, heard, admit);
         };
         let before = self.buckets[bucket].heard(way);
-        if !before.is_alive(now) {
-            if !admit(Change::New) {
-                return Learned::Refused;
-            }
-            let replaced = self.put(bucket, way, place.station, heard);
-            return Learned::New { replaced };
-        }
-        if before.location() != location {
-            let from = before.location();
-            if !admit(Change::Moved { from }) {
-                return Learned::Refused;
-            }
-            self.put(bucket, way, place.station, heard);
-            return Learned::Moved { from };
+        if !before.is_alive(now) || before.location() != location {
+            return self.change(now, (bucket, way), heard, admit);
         }
         if before.is_outdated(until, now) {
-            self.put(bucket, way, place.station, heard);
+            self.buckets[bucket].put(way, place.station, heard);
         }
         Learned::Known
     }
@@ -377,6 +365,32 @@ impl Fdb {
         }
         let way = self.buckets[second].find(place.station)?;
         Some((second, way))
+    }
+
+    /// Writes what is new of a station that has a way.
+    #[inline(never)]
+    fn change(
+        &mut self,
+        now: Ticks,
+        (bucket, way): (usize, usize),
+        heard: Heard,
+        admit: impl FnOnce(Change) -> bool,
+    ) -> Learned {
+        let (station, before) = self.buckets[bucket].get(way);
+        let from = before.location();
+        let change = if before.is_alive(now) {
+            Change::Moved { from }
+        } else {
+            Change::New
+        };
+        if !admit(change) {
+            return Learned::Refused;
+        }
+        let replaced = self.put(bucket, way, station, heard);
+        match change {
+            Change::New => Learned::New { replaced },
+            Change::Moved { from } => Learned::Moved { from },
+        }
     }
 
     /// Gives a station that is in neither of its buckets a way in one of them.

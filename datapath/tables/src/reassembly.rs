@@ -26,7 +26,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use core::net::IpAddr;
 use core::time::Duration;
-use slot::{FREE, Slot};
+use slot::{Mark, Slot};
 use units::Units;
 
 /// A fragment, as its headers tell.
@@ -119,7 +119,7 @@ const LONGEST: usize = 65_535;
 ///
 /// - Shape: a fixed number of slots, each with room for one packet's payload and two bits for every
 ///   8 bytes of it: whether they are there, and whether a fragment began there. A slot is found by
-///   a scan over one word for each.
+///   a scan over 16 bytes for each.
 /// - Bound: the slots and their room. Without a free slot, the oldest packet makes way for the
 ///   newest: of fragments, unlike of stations, the old ones are the lost ones. One source has at
 ///   most a quarter of the slots; then its own oldest makes way, so no peer takes another's.
@@ -128,8 +128,8 @@ const LONGEST: usize = 65_535;
 #[derive(Debug)]
 pub struct Reassembly {
     slots: Box<[Slot]>,
-    /// What is compared first: a word of each slot's key, or [`FREE`].
-    marks: Box<[u32]>,
+    /// Of each slot, what a scan over all of them looks at.
+    marks: Box<[Mark]>,
     units: Units,
     /// The slots' payloads, and one more for a packet that is whole at once.
     bytes: Box<[u8]>,
@@ -149,7 +149,7 @@ impl Reassembly {
         let (slots, room) = (slots.max(1), room.min(LONGEST));
         Self {
             slots: vec![Slot::EMPTY; slots].into_boxed_slice(),
-            marks: vec![FREE; slots].into_boxed_slice(),
+            marks: vec![Mark::FREE; slots].into_boxed_slice(),
             units: Units::new(slots, room),
             bytes: vec![0; (slots + 1) * room].into_boxed_slice(),
             room,
@@ -161,7 +161,7 @@ impl Reassembly {
     /// Bytes of memory that this takes for `slots` packets of `room` bytes.
     pub fn bytes_for(slots: usize, room: usize) -> usize {
         let (slots, room) = (slots.max(1), room.min(LONGEST));
-        let each = size_of::<Slot>() + size_of::<u32>() + Units::bytes_for(room) + room;
+        let each = size_of::<Slot>() + size_of::<Mark>() + Units::bytes_for(room) + room;
         size_of::<Self>() + slots * each + room
     }
 
@@ -175,7 +175,7 @@ impl Reassembly {
     /// Fragments that are held now.
     pub fn held(&self) -> u32 {
         let used = self.slots.iter().zip(&self.marks);
-        used.filter(|(_, mark)| **mark != FREE)
+        used.filter(|(_, mark)| !mark.is_free())
             .map(|(slot, _)| slot.fragments)
             .sum()
     }
@@ -227,13 +227,13 @@ impl Reassembly {
         }
         let mut due = Instant::from_nanos(u64::MAX);
         for slot in 0..self.slots.len() {
-            if self.marks[slot] == FREE {
+            if self.marks[slot].is_free() {
                 continue;
             }
             if self.is_late(slot, now) {
                 self.give_up(slot, Why::Late, gone);
             } else {
-                due = due.min(self.slots[slot].started + self.limit);
+                due = due.min(self.marks[slot].started + self.limit);
             }
         }
         self.due = due;
@@ -256,13 +256,15 @@ impl Reassembly {
 
     /// The slot of a fragment's packet.
     fn find(&self, fragment: &Fragment<'_>) -> Option<usize> {
-        let mark = fragment.mark();
-        let mut same = (0..self.marks.len()).filter(|slot| self.marks[*slot] == mark);
-        same.find(|slot| self.slots[*slot].is_of(fragment))
+        let key = fragment.key();
+        let same = |(slot, mark): (usize, &Mark)| {
+            (mark.key == key && self.slots[slot].is_of(fragment)).then_some(slot)
+        };
+        self.marks.iter().enumerate().find_map(same)
     }
 
     fn is_late(&self, slot: usize, now: Instant) -> bool {
-        now >= self.slots[slot].started + self.limit
+        now >= self.marks[slot].started + self.limit
     }
 
     /// A slot for the packet of a fragment that is the first to come, if need be another's.
@@ -272,34 +274,35 @@ impl Reassembly {
         fragment: &Fragment<'_>,
         evicted: &mut impl FnMut(Evicted),
     ) -> usize {
-        let (mut free, mut oldest, mut own_oldest, mut own) = (None, 0, None, 0);
-        for slot in 0..self.slots.len() {
-            if self.marks[slot] == FREE {
-                free = free.or(Some(slot));
+        let mark = Mark::of(fragment, now);
+        let (mut free, mut oldest, mut own_oldest, mut own) = (None, None, None, 0);
+        for (slot, other) in self.marks.iter().enumerate() {
+            if other.is_free() {
+                free = Some(slot);
                 continue;
             }
-            let started = self.slots[slot].started;
-            if self.marks[oldest] == FREE || started < self.slots[oldest].started {
-                oldest = slot;
+            let age = Some((other.started, slot));
+            if oldest.is_none() || age < oldest {
+                oldest = age;
             }
-            if self.slots[slot].source() == fragment.source {
+            if other.source == mark.source && self.slots[slot].source() == fragment.source {
                 own += 1;
-                if own_oldest.is_none_or(|own: usize| started < self.slots[own].started) {
-                    own_oldest = Some(slot);
+                if own_oldest.is_none() || age < own_oldest {
+                    own_oldest = age;
                 }
             }
         }
         let most = (self.slots.len() / 4).max(1);
-        let slot = match own_oldest.filter(|_| own >= most) {
-            Some(slot) => slot,
-            None => free.unwrap_or(oldest),
-        };
-        if self.marks[slot] != FREE {
+        // Its own oldest, if it has enough; a free one; anybody's oldest. There is one of the three.
+        let own_oldest = own_oldest.filter(|_| own >= most).map(|(_, slot)| slot);
+        let oldest = oldest.map(|(_, slot)| slot);
+        let slot = own_oldest.or(free).or(oldest).unwrap_or(0);
+        if !self.marks[slot].is_free() {
             let late = self.is_late(slot, now);
             self.give_up(slot, if late { Why::Late } else { Why::Full }, evicted);
         }
-        self.marks[slot] = fragment.mark();
-        self.slots[slot] = Slot::of(fragment, now);
+        self.marks[slot] = mark;
+        self.slots[slot] = Slot::of(fragment);
         self.units.clear(slot);
         self.due = self.due.min(now + self.limit);
         slot
@@ -340,7 +343,7 @@ impl Reassembly {
         let Some((len, tos)) = packet.whole() else {
             return Held::Waiting;
         };
-        self.marks[slot] = FREE;
+        self.marks[slot] = Mark::FREE;
         Held::Whole {
             payload: &self.bytes[base..base + len],
             fragments: self.slots[slot].fragments,
@@ -351,7 +354,7 @@ impl Reassembly {
     /// Makes a slot free. Of a refused packet nothing is held, and nothing is told.
     fn give_up(&mut self, slot: usize, why: Why, gone: &mut impl FnMut(Evicted)) {
         let packet = &self.slots[slot];
-        self.marks[slot] = FREE;
+        self.marks[slot] = Mark::FREE;
         if packet.fragments > 0 {
             gone(Evicted {
                 fragments: packet.fragments,

@@ -4,9 +4,6 @@ use super::Fragment;
 use crate::Instant;
 use core::net::{IpAddr, Ipv4Addr};
 
-/// The mark of a slot that nobody has.
-pub(super) const FREE: u32 = 0;
-
 /// Codepoints of RFC 3168 §5, of the low two bits of a type of service.
 const NOT_ECT: u8 = 0b00;
 const CE: u8 = 0b11;
@@ -26,18 +23,53 @@ impl Fragment<'_> {
             || (len == 0 && !alone)
     }
 
-    /// A word of its packet's key, never [`FREE`]. It need not be hard to guess: who makes many
-    /// alike makes a scan compare more keys, of which there are as many as slots.
-    pub(super) fn mark(&self) -> u32 {
-        let low = |address: &IpAddr| match address {
-            IpAddr::V4(address) => address.to_bits(),
-            IpAddr::V6(address) => {
-                let [.., a, b, c, d] = address.octets();
-                u32::from_be_bytes([a, b, c, d])
-            }
-        };
+    /// A word of its packet's key, never 0. It need not be hard to guess: who makes many alike
+    /// makes a scan compare more keys, of which there are as many as slots.
+    pub(super) fn key(&self) -> u32 {
         // What differs most is in the low bits of both, so that one of the two is turned.
         (self.identification.wrapping_mul(0x9e37_79b1) ^ low(&self.source).rotate_left(16)) | 1
+    }
+}
+
+/// The last four bytes of an address.
+fn low(address: &IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => {
+            let [.., a, b, c, d] = address.octets();
+            u32::from_be_bytes([a, b, c, d])
+        }
+    }
+}
+
+/// Of one slot, what a scan over all of them looks at before it looks at the slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// A word of the packet's key; 0 if the slot is free.
+    pub(super) key: u32,
+    /// A word of its source.
+    pub(super) source: u32,
+    /// When its first fragment came.
+    pub(super) started: Instant,
+}
+
+impl Mark {
+    pub(super) const FREE: Self = Self {
+        key: 0,
+        source: 0,
+        started: Instant::START,
+    };
+
+    pub(super) fn of(fragment: &Fragment<'_>, now: Instant) -> Self {
+        Self {
+            key: fragment.key(),
+            source: low(&fragment.source),
+            started: now,
+        }
+    }
+
+    pub(super) fn is_free(&self) -> bool {
+        self.key == 0
     }
 }
 
@@ -48,8 +80,6 @@ pub(super) struct Slot {
     destination: IpAddr,
     identification: u32,
     protocol: u8,
-    /// When its first fragment came.
-    pub(super) started: Instant,
     /// Fragments that are held of it.
     pub(super) fragments: u32,
     /// Whether no fragment of it is taken any more.
@@ -72,7 +102,6 @@ impl Slot {
         destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         identification: 0,
         protocol: 0,
-        started: Instant::START,
         fragments: 0,
         refused: false,
         bytes: 0,
@@ -83,13 +112,12 @@ impl Slot {
     };
 
     /// The packet of `fragment`, of which nothing is held yet.
-    pub(super) fn of(fragment: &Fragment<'_>, now: Instant) -> Self {
+    pub(super) fn of(fragment: &Fragment<'_>) -> Self {
         Self {
             source: fragment.source,
             destination: fragment.destination,
             identification: fragment.identification,
             protocol: fragment.protocol,
-            started: now,
             ..Self::EMPTY
         }
     }
