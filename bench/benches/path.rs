@@ -16,14 +16,14 @@
 use bench::load::{OUTER, VNET, guest_frame, mac, shuffled, tunnelled};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use frame::{Frame, FramePool, Region};
-use program::link::NextHop;
+use program::link::{Hop, NextHop};
 use program::{Epoch, Mac, Program, Programs, Step};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 use switch::path::{arrived, depart, inbound, outbound};
 use switch::{
-    Batch, Cell, Compiler, Config, Counters, Limits, Packet, PortFacts, PortKey, State, Turn,
+    Batch, Cell, Compiler, Config, Counters, Limits, Marks, Packet, PortFacts, PortKey, State, Turn,
     Verdict, WorkerId,
 };
 use tables::{Instant, Location, Station};
@@ -83,6 +83,7 @@ impl Switch {
             tunnels: 8,
             stations: stations as usize,
             frames: 2 * BURST,
+            ..Limits::default()
         };
         let mut programs = Programs::default();
         let read = program::read(PROGRAMS.as_bytes()).unwrap();
@@ -98,12 +99,14 @@ impl Switch {
             programs.apply(&Step::Put { epoch, program }).unwrap();
         }
         let (under, _) = attached.first_key_value().unwrap();
-        let remote = Ipv4Addr::new(192, 0, 2, 1);
+        let remote = IpAddr::from([192, 0, 2, 1]);
         let hop = NextHop {
             remote,
-            interface: under.interface.clone(),
-            source: Mac([0x02, 0xff, 0, 0, 0, 2]),
-            destination: Mac([0x02, 0xff, 0, 0, 0, 1]),
+            hops: vec![Hop {
+                interface: under.interface.clone(),
+                source: Mac([0x02, 0xff, 0, 0, 0, 2]),
+                destination: Mac([0x02, 0xff, 0, 0, 0, 1]),
+            }],
             mtu: 1600,
         };
         let mut compiler = Compiler::new(limits, 1);
@@ -114,7 +117,7 @@ impl Switch {
             .collect();
         Self {
             config,
-            state: State::new(limits.stations, 7),
+            state: State::new(&limits, 7),
             counters: Counters::new(&limits),
             pool: FramePool::new(Region::heap(limits.frames)),
             batch: Batch::new(2 * BURST),
@@ -135,7 +138,7 @@ impl Switch {
         };
         let slot = self
             .config
-            .tunnel_of(Ipv4Addr::new(192, 0, 2, 1), VNET)
+            .tunnel_of([192, 0, 2, 1].into(), Some(VNET.0))
             .unwrap();
         let generation = self.config.tunnel(slot).unwrap().generation;
         let far = match way {
@@ -192,6 +195,7 @@ impl Switch {
             counters,
             pool,
             copies,
+            seen: Marks::NONE,
         };
         for packet in &*batch {
             arrived(&turn, packet);

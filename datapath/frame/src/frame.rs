@@ -138,6 +138,19 @@ impl Frame {
         self.bytes_mut().first_chunk_mut()
     }
 
+    /// Puts `bytes` in front. False, and nothing changed, if the headroom is too small.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // at most the headroom
+    pub fn prepend_bytes(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.headroom() {
+            return false;
+        }
+        self.start -= bytes.len() as u16;
+        self.len += bytes.len() as u16;
+        self.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        true
+    }
+
     /// Takes `bytes` away from the front. False, and nothing changed, if there are not so many.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // bytes <= len <= size

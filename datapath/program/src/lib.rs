@@ -32,7 +32,7 @@ pub use error::ProgramError;
 pub use name::{Interface, Name};
 pub use network::{Flooded, Neighbour, NetworkProgram};
 pub use port::{Allowed, PortProgram, Shape, Storm};
-pub use programs::{Limits, Programs, Step};
+pub use programs::{Limits, MAX_MTU, Programs, Step};
 pub use tunnel::{DontFragment, Dscp, Oversize, Sequence, Transport, TunnelProgram};
 pub use underlay::{Endpoint, UnderlayProgram};
 pub use units::{Epoch, Mac, Prefix, Speaks, Vnet};

@@ -67,6 +67,11 @@ fn yes() -> bool {
     true
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 /// Which frames go to all of a network. Written `{"multicast": false}`; what is not said is true.
 ///
 /// With `unknown` false, a station is reached only once it was heard.
@@ -99,4 +104,7 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// Whose it is.
     pub mac: Mac,
+    /// Whether it is a router: who asks for an IPv6 router must be told so again with each answer.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub router: bool,
 }

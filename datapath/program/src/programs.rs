@@ -60,8 +60,8 @@ pub struct Limits {
     pub mtu: u16,
 }
 
-/// The largest MTU of a network there is.
-const MAX_MTU: u16 = 9216;
+/// The largest MTU that a network may have, in bytes.
+pub const MAX_MTU: u16 = 9216;
 
 impl Default for Limits {
     /// What one host is expected to carry: 4,096 networks, 65,536 tunnels, 1,024 ports, jumbo

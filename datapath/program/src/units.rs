@@ -146,13 +146,14 @@ impl Prefix {
     }
 
     /// How many bits all its addresses share: 0 to 32, or to 128.
+    #[allow(clippy::len_without_is_empty)] // it counts bits
     pub fn len(&self) -> u8 {
         self.len
     }
 
-    /// Whether it is every address of its family.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Whether it is one address.
+    pub fn is_one(&self) -> bool {
+        *self == Self::from(self.address)
     }
 
     /// Whether `address` is one of it.

@@ -1,20 +1,20 @@
 //! Programs, made into a [`Config`]. Off the path: it allocates as it likes.
 
-use crate::config::{OUTER_LEN, peer_key};
-use crate::{Config, Limits, NOWHERE, Network, Port, Role, Tunnel, Way, WorkerId};
+mod guest;
+mod slots;
+mod way;
+
+use crate::config::peer_key;
+use crate::{Config, Limits, Network, Port, Role, Tunnel, Way, WorkerId};
 use core::time::Duration;
 use program::link::NextHop;
-use program::{Interface, Mac, Name, Vnet};
+use program::{Allowed, Endpoint, Interface, Name, Speaks, Vnet};
 use program::{NetworkProgram, PortProgram, Programs, TunnelProgram, UnderlayProgram};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::Ipv4Addr;
-use wire::ethernet::{EtherType, EthernetRepr};
-use wire::gre::GreRepr;
-use wire::ipv4::Ipv4Repr;
-use wire::l4::Protocol;
-
-/// Time to live of the packets we send.
-const TTL: u8 = 64;
+use slots::Slots;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use way::Leaving;
+use wire::ethernet::EthernetRepr;
 
 /// What is known of the interface of a port that is attached to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,27 @@ pub struct PortKey {
     pub name: Name,
     /// Its interface.
     pub interface: Interface,
-    /// The address that GRE is sent to; none for a guest's port.
-    pub endpoint: Option<Ipv4Addr>,
+    /// The addresses that GRE is sent to, and the VLAN it comes in; none for a guest's port.
+    pub endpoint: Option<(Endpoint, Option<u16>)>,
+}
+
+/// What makes a tunnel the same tunnel: if any of it changes, what was learned behind it is void,
+/// and its sequence starts anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct TunnelKey {
+    vnet: Vnet,
+    remote: IpAddr,
+    keyed: bool,
+}
+
+impl From<&TunnelProgram> for TunnelKey {
+    fn from(program: &TunnelProgram) -> Self {
+        Self {
+            vnet: program.vnet,
+            remote: program.remote,
+            keyed: program.keyed,
+        }
+    }
 }
 
 impl From<&UnderlayProgram> for PortKey {
@@ -44,7 +63,7 @@ impl From<&UnderlayProgram> for PortKey {
             vnet: None,
             name: program.name.clone(),
             interface: program.interface.clone(),
-            endpoint: Some(program.endpoint),
+            endpoint: Some((program.endpoint, program.vlan)),
         }
     }
 }
@@ -73,7 +92,7 @@ pub struct Compiler {
     workers: u16,
     ports: Slots<PortKey>,
     networks: Slots<Vnet>,
-    tunnels: Slots<(Vnet, Ipv4Addr)>,
+    tunnels: Slots<TunnelKey>,
 }
 
 impl Compiler {
@@ -100,7 +119,7 @@ impl Compiler {
     pub fn compile(
         &mut self,
         programs: &Programs,
-        way: &BTreeMap<Ipv4Addr, NextHop>,
+        way: &BTreeMap<IpAddr, NextHop>,
         attached: &Attached,
     ) -> Config {
         let underlay = programs.underlay().map(|(_, program)| program);
@@ -112,16 +131,19 @@ impl Compiler {
             .ports
             .keep(keys.chain(guests).chain(attached.keys().cloned()));
         let fresh_networks = self.networks.keep(programs.networks().map(|(_, p)| p.vnet));
-        self.tunnels
-            .keep(programs.tunnels().map(|(_, p)| (p.vnet, p.remote)));
+        let fresh_tunnels = self
+            .tunnels
+            .keep(programs.tunnels().map(|(_, p)| TunnelKey::from(p)));
 
         let mut config = Config {
             ports: vec![None; self.ports.slots()].into(),
             networks: vec![None; self.networks.slots()].into(),
             tunnels: vec![None; self.tunnels.slots()].into(),
             endpoint: underlay.map(|program| program.endpoint),
+            workers: self.workers,
             fresh_ports,
             fresh_networks,
+            fresh_tunnels,
             ..Config::default()
         };
         for (_, program) in programs.networks() {
@@ -168,6 +190,12 @@ impl Compiler {
             home: self.home(program.vnet),
             idle: Duration::from_secs(u64::from(program.aging_s)),
             mtu: program.mtu.map(usize::from),
+            stations: program.stations,
+            suppress: program.suppress,
+            flood: program.flood,
+            neighbours: (program.neighbours.iter())
+                .map(|neighbour| (neighbour.address, (neighbour.mac.0, neighbour.router)))
+                .collect(),
             ports: Vec::new(),
             tunnels: Vec::new(),
         });
@@ -178,6 +206,7 @@ impl Compiler {
         let Some(slot) = self.ports.find(&key) else {
             return;
         };
+        config.underlay = slot;
         config.ports[usize::from(slot)] =
             Some(self.attach(slot, Role::Underlay, attached.get(&key)));
     }
@@ -190,14 +219,19 @@ impl Compiler {
             return;
         };
         let facts = attached.get(&key);
-        let role = Role::Guest {
-            network,
-            speaks: program.mac,
-        };
+        let role = Role::Guest(guest::compile(network, program));
         config.ports[usize::from(slot)] = Some(self.attach(slot, role, facts));
-        if facts.is_some()
-            && let Some(network) = &mut config.networks[usize::from(network)]
-        {
+        let Some(network) = &mut config.networks[usize::from(network)] else {
+            return;
+        };
+        if let Speaks::As(mac) = program.mac {
+            let hosts = program.addresses.iter().flatten();
+            let hosts = hosts.filter(|prefix| prefix.is_one());
+            let routes = program.allow.contains(&Allowed::Router);
+            let known = hosts.map(|prefix| (prefix.address(), (mac.0, routes)));
+            network.neighbours.extend(known);
+        }
+        if facts.is_some() {
             network.ports.push(slot);
         }
     }
@@ -219,145 +253,65 @@ impl Compiler {
         config: &mut Config,
         program: &TunnelProgram,
         underlay: Option<&UnderlayProgram>,
-        way: &BTreeMap<Ipv4Addr, NextHop>,
+        way: &BTreeMap<IpAddr, NextHop>,
     ) {
-        let key = (program.vnet, program.remote);
-        let (Some(slot), Some(network)) =
-            (self.tunnels.find(&key), self.networks.find(&program.vnet))
-        else {
+        let (Some(slot), Some(network)) = (
+            self.tunnels.find(&program.into()),
+            self.networks.find(&program.vnet),
+        ) else {
             return;
         };
-        let way = underlay
-            .zip(way.get(&program.remote))
-            .and_then(|(underlay, hop)| {
-                let port = self.ports.find(&underlay.into())?;
-                (hop.interface == underlay.interface)
-                    .then(|| self::way(port, underlay.endpoint, program.vnet, hop))
-            });
-        let generation = self.tunnels.generation(slot);
-        config
-            .by_peer
-            .insert(peer_key(program.remote, program.vnet), slot);
+        let hop = way.get(&program.remote);
+        let ways = underlay.zip(hop).map_or_else(Vec::new, |(underlay, hop)| {
+            self.ways(underlay, program, hop)
+        });
+        // The peer's buffer has to hold it with its headers, and ours on its way there.
+        let room = |way: &Way| {
+            let headers = usize::from(way.len - way.ip_at);
+            let room = hop.map_or(0, |hop| usize::try_from(hop.mtu).unwrap_or(usize::MAX));
+            let buffer = self.limits.longest() - usize::from(way.len);
+            room.saturating_sub(headers).min(buffer)
+        };
+        match (program.remote, program.key()) {
+            (IpAddr::V4(remote), Some(key)) => {
+                config.by_peer.insert(peer_key(remote, key), slot);
+            }
+            (remote, key) => {
+                config.by_other.insert((remote, key), slot);
+            }
+        }
         config.tunnels[usize::from(slot)] = Some(Tunnel {
-            generation,
+            generation: self.tunnels.generation(slot),
             network,
             remote: program.remote,
-            way,
+            key: program.key(),
+            sequence: program.sequence,
+            dscp: program.dscp,
+            oversize: program.oversize,
+            max_inner: ways.first().map_or(0, room),
+            mtu: hop.map_or(0, |hop| usize::try_from(hop.mtu).unwrap_or(usize::MAX)),
+            ways: ways.into(),
         });
         if let Some(network) = &mut config.networks[usize::from(network)] {
             network.tunnels.push(slot);
         }
     }
-}
 
-/// The headers in front of every frame of `vnet` that goes to `hop.remote`.
-fn way(port: u16, local: Ipv4Addr, vnet: Vnet, hop: &NextHop) -> Way {
-    let mut outer = [0; OUTER_LEN];
-    let (ethernet, rest) = outer.split_at_mut(EthernetRepr::LEN);
-    let (ip, gre) = rest.split_at_mut(Ipv4Repr::LEN);
-    let Mac(source) = hop.source;
-    let Mac(destination) = hop.destination;
-    ethernet.copy_from_slice(
-        &EthernetRepr {
-            destination,
-            source,
-            ethertype: EtherType::IPV4,
-        }
-        .emit(),
-    );
-    gre.copy_from_slice(&GreRepr { key: vnet.0 }.emit());
-    // Version and header length, TOS 0; length to come; identification 0, which is right for a
-    // packet that must not be fragmented (RFC 6864 §4.1); DF.
-    ip[..8].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0]);
-    ip[8..12].copy_from_slice(&[TTL, Protocol::GRE.0, 0, 0]);
-    ip[12..16].copy_from_slice(&local.octets());
-    ip[16..20].copy_from_slice(&hop.remote.octets());
-    let words = ip
-        .chunks_exact(2)
-        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
-    let sum = words.sum();
-    let room = usize::try_from(hop.mtu).unwrap_or(usize::MAX);
-    let max_inner = room.saturating_sub(OUTER_LEN - EthernetRepr::LEN);
-    Way {
-        port,
-        outer,
-        sum,
-        // The peer's buffer has to hold it with its headers, and ours on its way there.
-        max_inner: max_inner.min(frame::MAX_FRAME - OUTER_LEN),
-        source: hop.source,
-        destination: hop.destination,
-        mtu: hop.mtu,
-    }
-}
-
-/// Which slot belongs to whom.
-struct Slots<K> {
-    by_key: HashMap<K, u16>,
-    generations: Vec<u8>,
-    free: Vec<u16>,
-    room: usize,
-}
-
-impl<K: Clone + Eq + core::hash::Hash + Ord> Slots<K> {
-    fn new(room: usize) -> Self {
-        let room = room.min(usize::from(NOWHERE) - 1);
-        Self {
-            by_key: HashMap::new(),
-            generations: Vec::new(),
-            free: Vec::new(),
-            room,
-        }
-    }
-
-    /// Gives every one of `keys` a slot and takes the slots of all others away; says which slots
-    /// have a new owner.
-    fn keep(&mut self, keys: impl Iterator<Item = K>) -> Vec<u16> {
-        let keys: BTreeSet<K> = keys.collect();
-        let mut gone: Vec<u16> = self
-            .by_key
-            .iter()
-            .filter(|(key, _)| !keys.contains(key))
-            .map(|(_, slot)| *slot)
-            .collect();
-        gone.sort_unstable();
-        self.by_key.retain(|key, _| keys.contains(key));
-        for slot in &gone {
-            let generation = &mut self.generations[usize::from(*slot)];
-            *generation = generation.wrapping_add(1);
-        }
-        // Behind those that have been free for longer, so that a slot rests before its next owner.
-        self.free.splice(0..0, gone);
-        let mut fresh = Vec::new();
-        for key in keys {
-            if self.by_key.contains_key(&key) {
-                continue;
-            }
-            let Some(slot) = self.free_slot() else { break };
-            self.by_key.insert(key, slot);
-            fresh.push(slot);
-        }
-        fresh
-    }
-
-    fn free_slot(&mut self) -> Option<u16> {
-        let next = self.generations.len();
-        if next < self.room {
-            self.generations.push(0);
-            return u16::try_from(next).ok();
-        }
-        self.free.pop()
-    }
-
-    fn find(&self, key: &K) -> Option<u16> {
-        self.by_key.get(key).copied()
-    }
-
-    /// How many slots there are, owned or free.
-    fn slots(&self) -> usize {
-        self.generations.len()
-    }
-
-    fn generation(&self, slot: u16) -> u8 {
-        self.generations[usize::from(slot)]
+    /// The ways to the peer that `hop` knows, by the underlay's own interface.
+    fn ways(&self, underlay: &UnderlayProgram, program: &TunnelProgram, hop: &NextHop) -> Vec<Way> {
+        let local = underlay.endpoint.towards(program.remote);
+        let (Some(port), Some(local)) = (self.ports.find(&underlay.into()), local) else {
+            return Vec::new();
+        };
+        let leaving = Leaving {
+            port,
+            vlan: underlay.vlan,
+            local,
+            program,
+        };
+        let hops = hop.hops.iter().take(program::link::MAX_HOPS);
+        hops.filter(|hop| hop.interface == underlay.interface)
+            .map(|hop| leaving.by(hop))
+            .collect()
     }
 }

@@ -14,8 +14,12 @@ pub enum Cell {
     Received,
     /// Their bytes.
     ReceivedBytes,
-    /// Packets made by flooding, beyond the one that came in.
+    /// Packets made by flooding or fragmenting, beyond the one that came in.
     Copied,
+    /// Packets that came in here and were answered, or were for us and heeded.
+    Answered,
+    /// Fragments that went into another packet.
+    Merged,
     /// Packets that came in here, or were copied from such, and left by some port.
     Sent,
     /// Packets that left by this port or in this network.
@@ -30,11 +34,55 @@ pub enum Cell {
     Moved,
     /// Stations that were not learned: the table was full where they belong.
     NotLearned,
+    /// The same, because the port has as many as it may.
+    PortFull,
+    /// The same, because the network has as many as it may.
+    NetworkFull,
+    /// Times a station was heard elsewhere, and not moved: it had moved too often.
+    MoveHeld,
+    /// Stations whose IP address was heard for the first time, or changed.
+    Neighbours,
+    /// The same, for which there was no room.
+    NeighboursFull,
+    /// Connections whose segment size was lowered to what fits.
+    Clamped,
+    /// Packets that left in fragments.
+    Fragmented,
+    /// Numbers that were missing before a later one came (RFC 2890 §2.2).
+    SequenceGap,
+    /// Packets with a number not above the last one's.
+    SequenceLate,
+    /// Packets with marks that no tunnel makes (RFC 6040 §4.2).
+    EcnOdd,
+    /// Times a router said that a tunnel's packets are too big for it.
+    MtuLowered,
+    /// Things that happened and found no room among those that are told.
+    EventsLost,
 }
 
 impl Cell {
+    /// Those that are noted beside the balance, with their names.
+    pub const NOTED: [(Self, &'static str); 16] = [
+        (Self::Completed, "completed"),
+        (Self::Learned, "learned"),
+        (Self::Moved, "moved"),
+        (Self::NotLearned, "not_learned"),
+        (Self::PortFull, "port_full"),
+        (Self::NetworkFull, "network_full"),
+        (Self::MoveHeld, "move_held"),
+        (Self::Neighbours, "neighbours"),
+        (Self::NeighboursFull, "neighbours_full"),
+        (Self::Clamped, "clamped"),
+        (Self::Fragmented, "fragmented"),
+        (Self::SequenceGap, "sequence_gap"),
+        (Self::SequenceLate, "sequence_late"),
+        (Self::EcnOdd, "ecn_odd"),
+        (Self::MtuLowered, "mtu_lowered"),
+        (Self::EventsLost, "events_lost"),
+    ];
+
     /// How many there are.
-    pub const COUNT: usize = Self::NotLearned as usize + 1;
+    pub const COUNT: usize = Self::EventsLost as usize + 1;
 }
 
 /// How many cells a ledger has: the drops come behind the others.
@@ -60,6 +108,11 @@ impl Ledger {
     #[inline]
     pub fn drop_one(&self, reason: DropReason) {
         self.bump(Cell::COUNT + reason as usize, 1);
+    }
+
+    /// Counts `count` drops. Only the worker whose ledger it is may call this.
+    pub fn drop_many(&self, reason: DropReason, count: u64) {
+        self.bump(Cell::COUNT + reason as usize, count);
     }
 
     /// What `cell` stands at.
@@ -132,6 +185,16 @@ impl Counters {
     pub fn both(&self, port: u16, vnet: u16, cell: Cell, count: u64) {
         self.port(port, cell, count);
         self.vnet(vnet, cell, count);
+    }
+
+    /// Counts `count` drops on both the port packets came in by and the network they belong to.
+    pub fn drops(&self, port: u16, vnet: u16, reason: DropReason, count: u64) {
+        if let Some(ledger) = self.ports.get(usize::from(port)) {
+            ledger.drop_many(reason, count);
+        }
+        if let Some(ledger) = self.vnets.get(usize::from(vnet)) {
+            ledger.drop_many(reason, count);
+        }
     }
 
     /// Counts a drop on both the port a packet came in by and the network it belongs to.

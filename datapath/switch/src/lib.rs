@@ -19,6 +19,7 @@
 mod compile;
 mod config;
 mod counters;
+mod headers;
 mod packet;
 pub mod path;
 pub mod services;
@@ -26,10 +27,12 @@ mod state;
 mod verdict;
 
 pub use compile::{Attached, Compiler, PortFacts, PortKey};
-pub use config::{Config, Limits, Network, OUTER_LEN, Port, Role, Tunnel, Way};
+pub use config::{Addresses, Config, Guest, Limits, Network, Port, Role, Tunnel, Way};
+pub use config::{OUTER_MAX, PLAIN_LEN};
 pub use counters::{Cell, Counters, Ledger};
+pub use headers::{Headers, Marks};
 pub use packet::{Batch, Exit, NOWHERE, Origin, Packet};
-pub use state::State;
+pub use state::{Event, Happening, State};
 pub use verdict::{DropReason, Verdict};
 
 use frame::FramePool;
@@ -53,8 +56,11 @@ pub struct Turn<'a> {
     pub counters: &'a Counters,
     /// Where copies come from and dropped frames go.
     pub pool: &'a mut FramePool,
-    /// Packets made in this turn, by flooding: they join the batch behind `Flood`.
+    /// Packets made in this turn, by flooding or fragmenting: they join the batch behind the
+    /// service that made them.
     pub copies: &'a mut Batch,
+    /// What the packets of the batch are, all together. Starts as nothing.
+    pub seen: Marks,
 }
 
 /// One step of a path: one packet, one decision, no loop.
@@ -63,6 +69,10 @@ pub struct Turn<'a> {
 pub trait Service {
     /// What it is called in counters and traces.
     const NAME: &'static str;
+
+    /// What a packet has to be for this service to have anything to do with it. A batch with no
+    /// such packet does not pass here at all.
+    const WANTS: Marks = Marks::ANY;
 
     /// Asks for the memory that [`decide`](Self::decide) will read, of every packet of the batch
     /// before the first is decided on. Changes nothing.
@@ -76,6 +86,9 @@ pub trait Service {
 /// The only loop over packets: takes every packet that has no verdict yet through `S`.
 #[inline]
 pub fn run<S: Service>(turn: &mut Turn<'_>, batch: &mut Batch) {
+    if S::WANTS != Marks::ANY && !turn.seen.any(S::WANTS) {
+        return;
+    }
     for packet in batch.iter() {
         if packet.verdict == Verdict::Next {
             S::ahead(turn, packet);

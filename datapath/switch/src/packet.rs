@@ -1,6 +1,6 @@
 //! A frame, and what is known of it.
 
-use crate::Verdict;
+use crate::{Headers, Verdict};
 use frame::Frame;
 
 /// In the place of a slot: none.
@@ -41,6 +41,10 @@ pub struct Packet {
     pub exit: Exit,
     /// What happens to it.
     pub verdict: Verdict,
+    /// Whether it is our answer to the one that came in: that one is then answered, not sent.
+    pub answer: bool,
+    /// What its own headers say; nothing until the service that finds its network has looked.
+    pub headers: Headers,
 }
 
 impl Packet {
@@ -55,7 +59,14 @@ impl Packet {
             vnet: NOWHERE,
             exit: Exit::Undecided,
             verdict: Verdict::Next,
+            answer: false,
+            headers: Headers::default(),
         }
+    }
+
+    /// Another packet from the same place, for the same exit: a copy, or a piece.
+    pub(crate) fn sibling(&self, frame: Frame) -> Self {
+        Self { frame, ..*self }
     }
 }
 

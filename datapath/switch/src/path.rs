@@ -1,10 +1,13 @@
 //! The ways through the switch, one line a service, in the order they run.
 
-use crate::services::{Complete, Decap, Encap, Fit, Flood, Forward, Guard, Learn};
-use crate::{Batch, Cell, DropReason, Packet, Turn, Verdict, run};
+use crate::services::{
+    Clamp, Complete, Decap, Encap, Fit, Flood, Forward, Guard, Learn, Storm, Suppress, expire,
+};
+use crate::{Batch, Cell, DropReason, Marks, Packet, Turn, Verdict, run, state};
 
 /// A guest's frame, on its way out.
 pub fn outbound(turn: &mut Turn<'_>, batch: &mut Batch) {
+    turn.seen = Marks::NONE;
     run::<Guard>(turn, batch);
     run::<Complete>(turn, batch);
     bridge(turn, batch);
@@ -12,6 +15,7 @@ pub fn outbound(turn: &mut Turn<'_>, batch: &mut Batch) {
 
 /// A peer's frame, on its way in.
 pub fn inbound(turn: &mut Turn<'_>, batch: &mut Batch) {
+    turn.seen = Marks::NONE;
     run::<Decap>(turn, batch);
     bridge(turn, batch);
 }
@@ -19,14 +23,26 @@ pub fn inbound(turn: &mut Turn<'_>, batch: &mut Batch) {
 /// What both ways share: from a frame and its network to an exit.
 fn bridge(turn: &mut Turn<'_>, batch: &mut Batch) {
     run::<Learn>(turn, batch);
+    run::<Suppress>(turn, batch);
     run::<Forward>(turn, batch);
+    run::<Storm>(turn, batch);
     run::<Flood>(turn, batch);
     join(turn, batch);
+    run::<Clamp>(turn, batch);
     run::<Fit>(turn, batch);
+    join(turn, batch);
     run::<Encap>(turn, batch);
+    join(turn, batch);
 }
 
-/// Moves the copies that flooding made behind the packets they were made of.
+/// What time brings, when no packet does: once a turn, and little of it.
+pub fn tend(turn: &mut Turn<'_>) {
+    expire(turn);
+    state::sweep(turn);
+}
+
+/// Moves the copies that a service made behind the packets they were made of.
+#[inline]
 fn join(turn: &mut Turn<'_>, batch: &mut Batch) {
     for copy in turn.copies.drain() {
         if let Err(copy) = batch.push(copy) {
@@ -57,6 +73,13 @@ pub fn depart(
         match packet.verdict {
             Verdict::Drop(reason) => settle(turn.counters, turn.pool, packet, reason),
             Verdict::Send(_) | Verdict::HandOver(_) => leave(turn, packet),
+            Verdict::Heeded => {
+                let (port, vnet) = (packet.origin.port, packet.vnet);
+                turn.counters.both(port, vnet, Cell::Answered, 1);
+                turn.pool.give(packet.frame);
+            }
+            // It is counted when the packet that it is a part of is, or when that is given up.
+            Verdict::Held => turn.pool.give(packet.frame),
             // The last service of each way gives every packet a verdict.
             Verdict::Next => settle(turn.counters, turn.pool, packet, DropReason::NoPort),
         }

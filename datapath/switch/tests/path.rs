@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used)] // a story that cannot be told fails
 
 use frame::{Frame, FramePool, Region};
-use program::link::NextHop;
+use program::link::{Hop, NextHop};
 use program::{Epoch, Programs, Step, read};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use switch::path::{depart, inbound, outbound};
 use switch::{
-    Attached, Batch, Cell, Compiler, Config, Counters, DropReason, Limits, NOWHERE, Packet,
+    Attached, Batch, Cell, Compiler, Config, Counters, DropReason, Limits, Marks, NOWHERE, Packet,
     PortFacts, PortKey, State, Turn, Verdict, WorkerId,
 };
 use tables::Instant;
@@ -19,7 +19,10 @@ const LIMITS: Limits = Limits {
     networks: 4,
     tunnels: 8,
     stations: 64,
+    neighbours: 64,
+    fragmented: 4,
     frames: 16,
+    jumbo: 0,
 };
 
 const PROGRAMS: &[u8] = br#"[
@@ -27,7 +30,8 @@ const PROGRAMS: &[u8] = br#"[
     {"version":1, "kind":"network", "name":"n", "vnet":7},
     {"version":1, "kind":"tunnel", "name":"t", "vnet":7, "remote":"192.0.2.2"},
     {"version":1, "kind":"tunnel", "name":"s", "vnet":7, "remote":"192.0.2.3"},
-    {"version":1, "kind":"port", "name":"p", "vnet":7, "interface":"tap0", "mac":"02:00:00:00:00:01"}
+    {"version":1, "kind":"port", "name":"p", "vnet":7, "interface":"tap0", "mac":"02:00:00:00:00:01",
+     "storm":{"broadcast":100000000}}
 ]"#;
 
 /// A switch with one guest, two peers, and 16 frames.
@@ -56,12 +60,14 @@ impl Bench {
         };
         let attached: Attached = [&keys[0], &under].map(|key| (key.clone(), facts)).into();
         let way = |last| {
-            let remote = Ipv4Addr::new(192, 0, 2, last);
+            let remote = IpAddr::from([192, 0, 2, last]);
             let hop = NextHop {
                 remote,
-                interface: "eth0".to_owned().try_into().unwrap(),
-                source: program::Mac([2, 1, 0, 0, 0, 1]),
-                destination: program::Mac([2, 1, 0, 0, 0, last]),
+                hops: vec![Hop {
+                    interface: "eth0".to_owned().try_into().unwrap(),
+                    source: program::Mac([2, 1, 0, 0, 0, 1]),
+                    destination: program::Mac([2, 1, 0, 0, 0, last]),
+                }],
                 mtu: 1600,
             };
             (remote, hop)
@@ -72,7 +78,7 @@ impl Bench {
             guest: compiler.port_slot(&keys[0]).unwrap(),
             underlay: compiler.port_slot(&under).unwrap(),
             config,
-            state: State::new(LIMITS.stations, 1),
+            state: State::new(&LIMITS, 1),
             counters: Counters::new(&LIMITS),
             pool: FramePool::new(Region::heap(LIMITS.frames)),
             copies: Batch::new(64),
@@ -91,6 +97,7 @@ impl Bench {
             counters: &self.counters,
             pool: &mut self.pool,
             copies: &mut self.copies,
+            seen: Marks::NONE,
         };
         if port == self.guest {
             outbound(&mut turn, &mut batch);

@@ -3,8 +3,7 @@
 use crate::placement;
 use frame::Borrower;
 use io::Device;
-use program::Interface;
-use std::net::Ipv4Addr;
+use program::{Endpoint, Interface};
 use switch::{PortFacts, WorkerId};
 
 /// The most queues of one port.
@@ -30,8 +29,13 @@ pub struct PortRequest {
 pub enum Takes {
     /// Every one: it is the guest's; polled by the worker that is home to its network.
     Guest(WorkerId),
-    /// GRE to this address.
-    GreTo(Ipv4Addr),
+    /// GRE to these addresses, and what is said of our own.
+    Tunnels {
+        /// The addresses.
+        endpoint: Endpoint,
+        /// The VLAN it comes in; untagged if none.
+        vlan: Option<u16>,
+    },
 }
 
 impl Takes {
@@ -39,7 +43,7 @@ impl Takes {
     pub fn worker(self, queue: u32, workers: u16) -> WorkerId {
         match self {
             Self::Guest(home) => home,
-            Self::GreTo(_) => placement::underlay_queue(queue, workers),
+            Self::Tunnels { .. } => placement::underlay_queue(queue, workers),
         }
     }
 }

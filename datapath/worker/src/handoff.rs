@@ -26,6 +26,8 @@ pub struct Handed {
     pub origin: Origin,
     /// The slot of its network, if that is known.
     pub vnet: u16,
+    /// Whether it is our answer to what came in.
+    pub answer: bool,
     /// What is to be done with it.
     pub task: Task,
 }
@@ -123,6 +125,7 @@ impl HandOff {
             frame,
             origin: packet.origin,
             vnet: packet.vnet,
+            answer: packet.answer,
             task,
         };
         pool.give(packet.frame);

@@ -220,8 +220,10 @@ impl Attachment for Taken {
     fn start(&mut self) -> Result<(), String> {
         let told = match self.takes {
             Takes::Guest(_) => self.steer.take(Take::Everything),
-            Takes::GreTo(endpoint) => {
-                let told = self.steer.endpoints(&[endpoint.into()]);
+            Takes::Tunnels { endpoint, vlan } => {
+                let addresses: Vec<_> = endpoint.addresses().collect();
+                let told = self.steer.endpoints(&addresses);
+                let told = told.and_then(|()| self.steer.vlan(vlan));
                 told.and_then(|()| self.steer.take(Take::Tunnels))
             }
         };

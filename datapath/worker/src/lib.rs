@@ -11,10 +11,12 @@
 //!
 //! - after start a worker neither locks, nor allocates, nor formats on the path;
 //! - `frames free + lent + in queues = frames made`, after every turn;
-//! - `received + copied = sent + answered + Σ drops + what waits in a queue`, in every ledger;
+//! - `received + copied = sent + answered + merged + Σ drops`, and what waits in a queue or for the
+//!   other fragments of its packet, in every ledger;
 //! - a request was applied on every worker before it is answered.
 
 mod attach;
+mod events;
 mod handoff;
 pub mod kernel;
 mod mail;

@@ -8,8 +8,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use frame::Borrower;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
-use switch::Config;
+use switch::{Config, Event};
 use tables::fdb::Entry;
+use tables::neighbours::Entry as Neighbour;
 
 /// To a worker.
 pub enum Mail {
@@ -33,6 +34,22 @@ pub enum Mail {
         /// Where they are noted: it does not grow.
         into: Vec<Entry>,
     },
+    /// Note the addresses of a slice of their table: [`SLICE`](crate::turn::SLICE) buckets.
+    Neighbours {
+        /// The first bucket.
+        from: usize,
+        /// Where they are noted: it does not grow.
+        into: Vec<Neighbour>,
+    },
+    /// Note to what routers have lowered the MTU of these tunnels.
+    Lowered {
+        /// Their slots.
+        tunnels: Vec<u16>,
+        /// Where it is noted, in the same order, 0 where none has: there is room for all.
+        into: Vec<usize>,
+    },
+    /// Tell what has happened since this was last asked; what finds no room is told next time.
+    Events(Vec<Event>),
 }
 
 /// From a worker. Every mail is answered by one letter, in order, after it took effect.
@@ -52,6 +69,22 @@ pub enum Letter {
         /// Where to go on.
         next: Option<usize>,
     },
+    /// The addresses that were asked for, and the bucket to go on from; none when that was the last.
+    Neighbours {
+        /// What was noted.
+        noted: Vec<Neighbour>,
+        /// Where to go on.
+        next: Option<usize>,
+    },
+    /// What routers have said of tunnels.
+    Lowered {
+        /// The tunnels that were asked for.
+        tunnels: Vec<u16>,
+        /// For each the largest outer packet, in bytes; 0 if no router has said.
+        noted: Vec<usize>,
+    },
+    /// What has happened.
+    Events(Vec<Event>),
 }
 
 /// What a worker says of itself, to whoever reads it.
@@ -77,6 +110,8 @@ pub struct Gauges {
     pub devices: AtomicUsize,
     /// Stations it remembers.
     pub stations: AtomicUsize,
+    /// Things that happened and were not told yet.
+    pub events: AtomicUsize,
     /// Whether it sleeps, or is about to.
     pub sleeping: AtomicBool,
 }

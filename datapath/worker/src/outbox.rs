@@ -24,6 +24,8 @@ struct Credit {
     vnet: u16,
     /// Its length, in bytes.
     len: u16,
+    /// Whether it is our answer to what came in.
+    answer: bool,
 }
 
 impl Outbox {
@@ -43,12 +45,14 @@ impl Outbox {
             frame,
             origin,
             vnet,
+            answer,
             ..
         } = packet;
         let credit = Credit {
             port: origin.port,
             vnet,
             len: frame.len() as u16,
+            answer,
         };
         match self.frames.push(frame) {
             Ok(()) => self.credits.push_back(credit),
@@ -73,7 +77,12 @@ impl Outbox {
         let gone = before - self.frames.len();
         for credit in self.credits.drain(..gone) {
             let bytes = u64::from(credit.len);
-            counters.both(credit.port, credit.vnet, Cell::Sent, 1);
+            let became = if credit.answer {
+                Cell::Answered
+            } else {
+                Cell::Sent
+            };
+            counters.both(credit.port, credit.vnet, became, 1);
             counters.both(exit, credit.vnet, Cell::Transmitted, 1);
             counters.both(exit, credit.vnet, Cell::TransmittedBytes, bytes);
         }

@@ -5,16 +5,17 @@
 //! its slot is nobody else's before its devices are gone.
 
 use crate::attach::{Attachment, MAX_QUEUES, Opener, PortRequest, Takes};
+use crate::events::Events;
 use crate::mail::{Gauges, Letter, Mail};
 use crate::polled::Polled;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use frame::Borrower;
 use program::link::{Answer, Hello, NextHop, Outcome, Request};
-use program::{Programs, VERSION};
+use program::{MAX_MTU, Programs, VERSION};
 use rtrb::{Consumer, Producer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use switch::{Attached, Compiler, Config, Counters, Limits, PortKey, WorkerId};
 use tables::Instant;
@@ -83,12 +84,13 @@ pub struct Supervisor {
     pub(crate) instance: u64,
     pub(crate) compiler: Compiler,
     pub(crate) programs: Programs,
-    pub(crate) next_hops: BTreeMap<Ipv4Addr, NextHop>,
+    pub(crate) next_hops: BTreeMap<IpAddr, NextHop>,
     pub(crate) config: Arc<Config>,
     pub(crate) posts: Vec<Post>,
     pub(crate) held: BTreeMap<PortKey, Held>,
     /// Why a port is not attached.
     pub(crate) waiting: BTreeMap<PortKey, String>,
+    pub(crate) events: Events,
     opener: Box<dyn Opener>,
     blocks: BTreeSet<u16>,
     /// Closed devices whose frames rest: since when, once that was noted, and whose.
@@ -108,6 +110,7 @@ impl Supervisor {
             networks: limits.networks,
             tunnels: limits.tunnels,
             ports: limits.ports.min(MAX_PORTS) - 1, // one is the underlay's
+            mtu: u16::try_from(limits.mtu()).unwrap_or(u16::MAX).min(MAX_MTU),
         };
         Self {
             instance,
@@ -118,6 +121,7 @@ impl Supervisor {
             posts,
             held: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            events: Events::default(),
             opener,
             blocks: (0..u16::try_from(MAX_PORTS).unwrap_or(u16::MAX)).collect(),
             resting: Vec::new(),
@@ -164,6 +168,7 @@ impl Supervisor {
         }
         self.looked = now;
         self.feel_pulses()?;
+        self.fetch_events(meanwhile)?;
         let mut changed = false;
         let mut gone = Vec::new();
         for (key, held) in &mut self.held {
@@ -259,7 +264,10 @@ impl Supervisor {
             .into_keys()
             .filter(|key| !self.held.contains_key(key))
         {
-            self.waiting.insert(key, NOT_TRIED.to_owned());
+            // One that waits already has its reason, and is tried with less patience.
+            self.waiting
+                .entry(key)
+                .or_insert_with(|| NOT_TRIED.to_owned());
         }
         self.attach_all(meanwhile)
     }
@@ -267,7 +275,13 @@ impl Supervisor {
     /// The ports there should be, and which of their interface's frames are ours.
     fn wanted(&self) -> BTreeMap<PortKey, Takes> {
         let underlay = self.programs.underlay().into_iter();
-        let underlay = underlay.map(|(_, p)| (PortKey::from(p), Takes::GreTo(p.endpoint)));
+        let underlay = underlay.map(|(_, p)| {
+            let takes = Takes::Tunnels {
+                endpoint: p.endpoint,
+                vlan: p.vlan,
+            };
+            (PortKey::from(p), takes)
+        });
         let guests = self.programs.ports();
         let guests =
             guests.map(|(_, p)| (PortKey::from(p), Takes::Guest(self.compiler.home(p.vnet))));

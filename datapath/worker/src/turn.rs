@@ -9,10 +9,10 @@ use core::time::Duration;
 use frame::{Burst, Frame, FramePool, MAX_FRAME};
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
-use switch::path::{arrived, depart, inbound, outbound, settle};
+use switch::path::{arrived, depart, inbound, outbound, settle, tend};
 use switch::{
-    Batch, Config, Counters, DropReason, Limits, NOWHERE, Packet, Role, State, Turn, Verdict,
-    WorkerId,
+    Batch, Config, Counters, DropReason, Limits, Marks, NOWHERE, Packet, Role, State, Turn,
+    Verdict, WorkerId,
 };
 use tables::Instant;
 
@@ -114,7 +114,7 @@ impl Worker {
             id,
             workers,
             pool,
-            state: State::new(limits.stations, seed),
+            state: State::new(&limits, seed),
             config: Arc::default(),
             counters,
             gauges,
@@ -137,6 +137,7 @@ impl Worker {
     /// and sends. Returns how many packets moved.
     pub fn turn(&mut self, now: Instant) -> usize {
         self.read_mail(now);
+        tend(&mut self.as_turn(now));
         let mut moved = 0;
         for index in 0..self.devices.len() {
             moved += self.poll(index, now);
@@ -164,6 +165,20 @@ impl Worker {
         }
         self.note(taken, moved);
         moved
+    }
+
+    /// What the switch may read and change, when there is no packet.
+    fn as_turn(&mut self, now: Instant) -> Turn<'_> {
+        Turn {
+            now,
+            worker: self.id,
+            config: &self.config,
+            state: &mut self.state,
+            counters: &self.counters,
+            pool: &mut self.pool,
+            copies: &mut self.copies,
+            seen: Marks::NONE,
+        }
     }
 
     /// Takes a burst from one device through the switch.
@@ -207,6 +222,7 @@ impl Worker {
             let mut packet = Packet::new(handed.frame, handed.origin.port);
             packet.origin = handed.origin;
             packet.vnet = handed.vnet;
+            packet.answer = handed.answer;
             match handed.task {
                 Task::Send(exit) => self.send_handed(packet, exit),
                 Task::Decide => {
@@ -270,14 +286,15 @@ impl Worker {
             counters,
             pool,
             copies,
+            seen: Marks::NONE,
         };
         if just_in {
             for packet in &*batch {
                 arrived(&turn, packet);
             }
         }
-        match turn.config.port(slot).map(|port| port.role) {
-            Some(Role::Guest { .. }) => outbound(&mut turn, batch),
+        match turn.config.port(slot).map(|port| &port.role) {
+            Some(Role::Guest(_)) => outbound(&mut turn, batch),
             Some(Role::Underlay) => inbound(&mut turn, batch),
             None => {
                 for packet in batch.iter_mut() {
@@ -295,7 +312,7 @@ impl Worker {
                     (sender(turn.config, *id, exit, *workers), Task::Send(exit))
                 }
                 Verdict::HandOver(home) => (home, Task::Decide),
-                Verdict::Next | Verdict::Drop(_) => unreachable!("depart keeps these"),
+                _ => unreachable!("depart keeps these"),
             };
             let Some(index) = hand_offs.iter().position(|hand_off| hand_off.peer == to) else {
                 return settle(turn.counters, turn.pool, packet, DropReason::PortDown);
@@ -334,6 +351,7 @@ impl Worker {
                         ledger.clear();
                     }
                 }
+                self.state.adopt(&config);
                 self.gauges.configs.fetch_add(1, Relaxed);
                 Letter::Took(core::mem::replace(&mut self.config, config))
             }
@@ -352,6 +370,26 @@ impl Worker {
                 Letter::Detached(into)
             }
             Mail::Reclaim(borrower) => Letter::Reclaimed(self.pool.reclaim_all(borrower)),
+            Mail::Events(mut into) => {
+                self.state.tell(&mut into);
+                Letter::Events(into)
+            }
+            Mail::Neighbours { from, mut into } => {
+                let neighbours = &self.state.neighbours;
+                let room = into.capacity();
+                into.extend(neighbours.entries(now, from, SLICE).take(room));
+                let next = (from + SLICE < neighbours.buckets()).then_some(from + SLICE);
+                Letter::Neighbours { noted: into, next }
+            }
+            Mail::Lowered { tunnels, mut into } => {
+                let state = &self.state;
+                let lowered = |slot: &u16| state.lowered(*slot, now).unwrap_or(0);
+                into.extend(tunnels.iter().map(lowered).take(into.capacity()));
+                Letter::Lowered {
+                    tunnels,
+                    noted: into,
+                }
+            }
             Mail::Stations { from, mut into } => {
                 let fdb = &self.state.fdb;
                 let room = into.capacity();
@@ -425,6 +463,7 @@ impl Worker {
         let waiting: usize = self.devices.iter().map(|polled| polled.outbox.len()).sum();
         gauges.frames_waiting.store(waiting, Relaxed);
         gauges.devices.store(self.devices.len(), Relaxed);
+        gauges.events.store(self.state.untold(), Relaxed);
         gauges.stations.store(self.state.fdb.len(), Relaxed);
     }
 

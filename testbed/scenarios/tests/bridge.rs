@@ -274,12 +274,12 @@ fn ports_replaced_at_once_do_not_inherit_what_the_old_ones_still_send() {
         lab.plug(0, &name, 1500);
         steps.push(Step::Put {
             epoch: Epoch(1000),
-            program: Program::Port(PortProgram {
-                name: Name::try_from(name.clone()).unwrap(),
-                vnet: Vnet(2),
-                interface: Interface::try_from(name).unwrap(),
-                mac: Speaks::Any,
-            }),
+            program: Program::Port(PortProgram::new(
+                Name::try_from(name.clone()).unwrap(),
+                Vnet(2),
+                Interface::try_from(name).unwrap(),
+                Speaks::Any,
+            )),
         });
     }
     let (host, now) = lab.host(0);

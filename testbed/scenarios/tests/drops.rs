@@ -120,10 +120,8 @@ fn the_networks_own_mtu_counts_without_vlan_tags() {
     let (a, b) = (lab.guest(0, VNET), lab.guest(0, VNET));
     lab.send(&b, &ethernet(ALL, b.mac));
     let network = NetworkProgram {
-        name: Name::try_from("net7".to_owned()).unwrap(),
-        vnet: Vnet(VNET),
-        aging_s: 300,
         mtu: Some(1000),
+        ..NetworkProgram::new(Name::try_from("net7".to_owned()).unwrap(), Vnet(VNET))
     };
     lab.put(0, Program::Network(network));
     let mut frame = ethernet(b.mac, a.mac);
@@ -186,8 +184,11 @@ fn what_is_on_the_underlay_and_not_ours_is_told_apart() {
     dropped(&mut lab, &other, DropReason::NotOurs);
     let mut fragment = gre(peer, us, VNET, &inner);
     fragment[14 + 6..14 + 8].copy_from_slice(&[0x20, 0x00]);
+    fragment.truncate(14 + 20 + 24);
+    fragment[16..18].copy_from_slice(&[0, 44]);
+    fragment[14 + 9] = Protocol::UDP.0;
     sum_again(&mut fragment);
-    dropped(&mut lab, &fragment, DropReason::OuterFragment);
+    dropped(&mut lab, &fragment, DropReason::FragmentMalformed);
 }
 
 #[test]
@@ -201,9 +202,9 @@ fn gre_that_we_do_not_speak_is_told_apart() {
     let teb = [0x65, 0x58];
 
     for (header, reason) in [
-        (keyed([0x60, 0x00], teb), DropReason::GreRefused), // routing
-        (keyed([0x20, 0x01], teb), DropReason::GreRefused), // version 1
-        (keyed([0x28, 0x00], teb), DropReason::GreRefused), // a reserved bit
+        (keyed([0x60, 0x00], teb), DropReason::GreRouting),
+        (keyed([0x20, 0x01], teb), DropReason::GreVersion),
+        (keyed([0x28, 0x00], teb), DropReason::GreReserved),
         (keyed([0x20, 0x00], [0x08, 0x00]), DropReason::NotEthernet),
         (vec![0x00, 0x00, 0x65, 0x58], DropReason::NoKey),
         (

@@ -57,6 +57,7 @@ fn simulate(seed: u64) {
         mtu: 1400 + u32::from(bad(&mut chance, 300)),
         seed: chance.number(),
         weather,
+        ..Setup::default()
     });
     let vnets: Vec<u32> = (0..=chance.below(3))
         .map(|n| [0, 5001, u32::MAX][n])
@@ -146,11 +147,11 @@ fn marked(guest: &Guest, to: [u8; 6]) -> Vec<u8> {
 /// The network's program comes again, and is another one.
 fn network_again(lab: &mut Lab, chance: &mut Chance, vnets: &[u32]) {
     let vnet = vnets[chance.below(vnets.len())];
+    let name = Name::try_from(format!("net{vnet}")).unwrap();
     let program = NetworkProgram {
-        name: Name::try_from(format!("net{vnet}")).unwrap(),
-        vnet: Vnet(vnet),
         aging_s: 1 + u32::try_from(chance.below(600)).unwrap(),
         mtu: chance.of_thousand(500).then_some(1450),
+        ..NetworkProgram::new(name, Vnet(vnet))
     };
     let n = chance.below(lab.hosts());
     lab.put(n, Program::Network(program));

@@ -21,7 +21,10 @@ pub(crate) const LIMITS: Limits = Limits {
     networks: 64,
     tunnels: 256,
     stations: 4096,
+    neighbours: 4096,
+    fragmented: 64,
     frames: 20_480,
+    jumbo: 0,
 };
 
 /// Frames an interface of memory holds, each way.

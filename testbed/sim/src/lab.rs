@@ -2,19 +2,17 @@
 
 use crate::chance::Chance;
 use crate::host::Host;
+use crate::line::{destination, line};
 use core::time::Duration;
-use program::link::NextHop;
-use program::report::{Counters, Ledger};
+use program::link::{Answer, Hop, NextHop, Request};
+use program::report::{Counters, Ledger, Report, Subject};
 use program::{
     Interface, Mac, Name, NetworkProgram, PortProgram, Program, Speaks, TunnelProgram,
     UnderlayProgram, Vnet,
 };
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tables::Instant;
-use wire::ethernet::Ethernet;
-use wire::gre::Gre;
-use wire::ipv4::Ipv4;
 
 /// How long one step of the lab takes.
 const STEP: Duration = Duration::from_micros(10);
@@ -37,6 +35,10 @@ pub struct Setup {
     pub seed: u64,
     /// How bad the wire and the workers are.
     pub weather: Weather,
+    /// Whether hosts meet over IPv6.
+    pub v6: bool,
+    /// MTU of guests' interfaces, in bytes.
+    pub guest_mtu: u32,
 }
 
 impl Default for Setup {
@@ -48,6 +50,8 @@ impl Default for Setup {
             mtu: 1600,
             seed: 1,
             weather: Weather::default(),
+            v6: false,
+            guest_mtu: 1500,
         }
     }
 }
@@ -90,12 +94,13 @@ struct Flying {
 /// Hosts, guests, the wire, a clock, and a seed.
 ///
 /// Every network spans all hosts; each host has a tunnel to each other one. The `n`th host is
-/// 10.0.0.n+1; the `n`th guest is 02:00:00:00:00:n+1, and speaks as that only.
+/// 10.0.0.n+1 and `fd00::n+1`; the `n`th guest is 02:00:00:00:00:n+1, and speaks as that only.
 pub struct Lab {
     hosts: Vec<Host>,
     now: Instant,
     flying: Vec<Flying>,
     log: Vec<String>,
+    captured: Vec<Vec<u8>>,
     chance: Chance,
     setup: Setup,
     guests: u8,
@@ -123,6 +128,7 @@ impl Lab {
             now: Instant::START + Duration::from_secs(1),
             flying: Vec::new(),
             log: Vec::new(),
+            captured: Vec::new(),
             chance: Chance::new(setup.seed),
             setup,
             guests: 0,
@@ -132,11 +138,8 @@ impl Lab {
         };
         for n in 0..lab.hosts.len() {
             lab.hosts[n].plug("under", setup.mtu, setup.queues);
-            let underlay = UnderlayProgram {
-                name: name("under"),
-                endpoint: lab.address(n),
-                interface: interface("under"),
-            };
+            let endpoint = (lab.address(n), lab.address_v6(n)).into();
+            let underlay = UnderlayProgram::new(name("under"), endpoint, interface("under"));
             lab.put(n, Program::Underlay(underlay));
             lab.tell_ways(n, setup.mtu);
         }
@@ -148,33 +151,59 @@ impl Lab {
     pub fn tell_ways(&mut self, n: usize, mtu: u32) {
         let others = (0..self.hosts.len()).filter(|other| *other != n);
         let hops = others.map(|other| NextHop {
-            remote: self.address(other),
-            interface: interface("under"),
-            source: Mac(underlay_mac(n)),
-            destination: Mac(underlay_mac(other)),
+            remote: self.endpoint(other),
+            hops: vec![Hop {
+                interface: interface("under"),
+                source: Mac(underlay_mac(n)),
+                destination: Mac(underlay_mac(other)),
+            }],
             mtu,
         });
         let hops = hops.collect();
         self.hosts[n].next_hops(hops, self.now);
     }
 
-    /// The endpoint of host `n`.
+    /// The endpoint by which the others meet host `n`.
+    pub fn endpoint(&self, n: usize) -> IpAddr {
+        if self.setup.v6 {
+            self.address_v6(n).into()
+        } else {
+            self.address(n).into()
+        }
+    }
+
+    /// The IPv4 endpoint of host `n`.
     pub fn address(&self, n: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 0, 0, u8::try_from(n + 1).expect("few hosts"))
     }
 
+    /// The IPv6 endpoint of host `n`.
+    pub fn address_v6(&self, n: usize) -> Ipv6Addr {
+        let last = u16::try_from(n + 1).expect("few hosts");
+        Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last)
+    }
+
     /// A network on every host, with a tunnel between each two.
     pub fn network(&mut self, vnet: u32) {
+        self.network_with(vnet, |_| (), |_| ());
+    }
+
+    /// The same, with more to say of the network and of its tunnels.
+    pub fn network_with(
+        &mut self,
+        vnet: u32,
+        of_network: impl Fn(&mut NetworkProgram),
+        of_tunnels: impl Fn(&mut TunnelProgram),
+    ) {
         for n in 0..self.hosts.len() {
-            let network = NetworkProgram {
-                name: name(&format!("net{vnet}")),
-                vnet: Vnet(vnet),
-                aging_s: 300,
-                mtu: None,
-            };
+            let mut network = NetworkProgram::new(name(&format!("net{vnet}")), Vnet(vnet));
+            of_network(&mut network);
             self.put(n, Program::Network(network));
             for other in (0..self.hosts.len()).filter(|other| *other != n) {
-                self.put(n, tunnel(vnet, n, other, self.address(other)));
+                let called = name(&format!("t{vnet}-{n}-{other}"));
+                let mut tunnel = TunnelProgram::new(called, Vnet(vnet), self.endpoint(other));
+                of_tunnels(&mut tunnel);
+                self.put(n, Program::Tunnel(tunnel));
             }
         }
         self.before = self.counters();
@@ -191,7 +220,7 @@ impl Lab {
     pub fn guest_as(&mut self, host: usize, vnet: u32, speaks: Speaks, mac: [u8; 6]) -> Guest {
         self.ports[host] += 1;
         let port = format!("g{host}-{}", self.ports[host]);
-        self.hosts[host].plug(&port, 1500, 1);
+        self.hosts[host].plug(&port, self.setup.guest_mtu, 1);
         let guest = Guest {
             host,
             name: port,
@@ -206,12 +235,14 @@ impl Lab {
 
     /// The guest's port program is put in force, again if it was withdrawn.
     pub fn port_again(&mut self, guest: &Guest) {
-        let program = PortProgram {
-            name: name(&guest.name),
-            vnet: Vnet(guest.vnet),
-            interface: interface(&guest.name),
-            mac: guest.speaks,
-        };
+        self.port_with(guest, |_| ());
+    }
+
+    /// The same, with more to say of the port.
+    pub fn port_with(&mut self, guest: &Guest, of_port: impl FnOnce(&mut PortProgram)) {
+        let (called, on) = (name(&guest.name), interface(&guest.name));
+        let mut program = PortProgram::new(called, Vnet(guest.vnet), on, guest.speaks);
+        of_port(&mut program);
         self.put(guest.host, Program::Port(program));
     }
 
@@ -266,6 +297,27 @@ impl Lab {
         ends.iter()
             .flat_map(io::memory::MemoryEnd::take_all)
             .collect()
+    }
+
+    /// The packets that were on the wire since this was last asked, byte for byte.
+    pub fn captured(&mut self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.captured)
+    }
+
+    /// What happened at host `n`, the latest last: kind and text.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say.
+    pub fn events(&mut self, n: usize) -> Vec<(String, String)> {
+        let now = self.now;
+        match self.hosts[n].ask(Request::Show(Subject::Events), now) {
+            Answer::Report(Report::Events(events)) => events
+                .into_iter()
+                .map(|event| (event.kind, event.text))
+                .collect(),
+            other => panic!("events were asked for: {other:?}"),
+        }
     }
 
     /// What was on the wire since this was last asked, one line a packet.
@@ -357,7 +409,7 @@ impl Lab {
                 assert_eq!(missing, 0, "host {n}, {name} does not balance: {ledger:?}");
             }
             for (vnet, ledger) in &counters.vnets {
-                let (sent, out) = (ledger.sent, ledger.transmitted);
+                let (sent, out) = (ledger.sent + ledger.answered, ledger.transmitted);
                 assert_eq!(sent, out, "host {n}, vnet {vnet}: what was sent has left");
             }
             for worker in &self.hosts[n].workers {
@@ -402,8 +454,9 @@ impl Lab {
     /// A packet leaves a host.
     fn fly(&mut self, bytes: Vec<u8>) {
         self.log.push(line(&bytes));
+        self.captured.push(bytes.clone());
         let to = destination(&bytes);
-        let Some(to) = (0..self.hosts.len()).find(|n| Some(self.address(*n)) == to) else {
+        let Some(to) = (0..self.hosts.len()).find(|n| Some(self.endpoint(*n)) == to) else {
             return;
         };
         let Weather {
@@ -460,15 +513,6 @@ impl Lab {
     }
 }
 
-/// The tunnel program of host `from` to host `to`.
-fn tunnel(vnet: u32, from: usize, to: usize, remote: Ipv4Addr) -> Program {
-    Program::Tunnel(TunnelProgram {
-        name: name(&format!("t{vnet}-{from}-{to}")),
-        vnet: Vnet(vnet),
-        remote,
-    })
-}
-
 fn name(text: &str) -> Name {
     Name::try_from(text.to_owned()).expect("a lab's names are good")
 }
@@ -479,43 +523,6 @@ fn interface(text: &str) -> Interface {
 
 fn underlay_mac(n: usize) -> [u8; 6] {
     [2, 1, 0, 0, 0, u8::try_from(n + 1).expect("few hosts")]
-}
-
-/// Where a packet on the wire goes.
-fn destination(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let (_, packet) = Ethernet::parse(bytes).ok()?;
-    let (ip, _) = Ipv4::parse(packet).ok()?;
-    Some(ip.destination())
-}
-
-/// A packet on the wire, in one line.
-fn line(bytes: &[u8]) -> String {
-    read(bytes).unwrap_or_else(|| format!("what is this? {bytes:02x?}"))
-}
-
-fn read(bytes: &[u8]) -> Option<String> {
-    let (_, packet) = Ethernet::parse(bytes).ok()?;
-    let (ip, payload) = Ipv4::parse(packet).ok()?;
-    let (gre, inner) = Gre::parse(payload).ok()?;
-    let (ethernet, _) = Ethernet::parse(inner).ok()?;
-    Some(format!(
-        "{} > {} gre key {} | eth {} > {}, {} bytes",
-        ip.source(),
-        ip.destination(),
-        gre.key()?,
-        short(ethernet.source()),
-        short(ethernet.destination()),
-        inner.len(),
-    ))
-}
-
-/// An address of a lab's guest as its last byte, any other whole.
-fn short(mac: [u8; 6]) -> String {
-    match mac {
-        [2, 0, 0, 0, 0, last] => format!("{last:02x}"),
-        [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => "all".to_owned(),
-        _ => Mac(mac).to_string(),
-    }
 }
 
 /// What moved between two ledgers, in words.
@@ -530,6 +537,7 @@ fn difference(after: &Ledger, before: &Ledger) -> String {
     note("copied", after.copied, before.copied);
     note("sent", after.sent, before.sent);
     note("answered", after.answered, before.answered);
+    note("merged", after.merged, before.merged);
     note("transmitted", after.transmitted, before.transmitted);
     let drops: BTreeMap<_, _> = after.dropped.iter().collect();
     for (reason, count) in drops {
@@ -539,5 +547,17 @@ fn difference(after: &Ledger, before: &Ledger) -> String {
             before.dropped.get(reason).copied().unwrap_or(0),
         );
     }
+    for (what, count) in &after.noted {
+        if QUIETLY.contains(&what.as_str()) {
+            continue;
+        }
+        let before = before.noted.get(what).copied().unwrap_or(0);
+        if *count != before {
+            moved.push(format!("{what} {}", count - before));
+        }
+    }
     moved.join(", ")
 }
+
+/// What stories do not tell: it is so with every new station.
+const QUIETLY: [&str; 2] = ["learned", "neighbours"];

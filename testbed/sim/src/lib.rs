@@ -14,6 +14,7 @@ mod bytes;
 mod chance;
 mod host;
 mod lab;
+mod line;
 
 pub use bytes::{arp, ethernet, gre, gre_with, ipv4, udp};
 pub use chance::Chance;

@@ -168,7 +168,12 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 
 fn network() -> impl Strategy<Value = Program> {
     let mac = any::<[u8; 6]>().prop_map(Mac);
-    let neighbour = (address(), mac).prop_map(|(address, mac)| Neighbour { address, mac });
+    let neighbour = (address(), mac, any::<bool>());
+    let neighbour = neighbour.prop_map(|(address, mac, router)| Neighbour {
+        address,
+        mac,
+        router,
+    });
     let flood = any::<[bool; 3]>().prop_map(|[broadcast, multicast, unknown]| Flooded {
         broadcast,
         multicast,

@@ -478,6 +478,7 @@ fn a_network_names_every_address_once_and_every_station_whole() {
     let one = Neighbour {
         address: [10, 1, 1, 1].into(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
+        router: false,
     };
     assert_eq!(with(vec![one]), Ok(()));
     assert_eq!(with(vec![one, one]).unwrap_err().field(), "neighbours");

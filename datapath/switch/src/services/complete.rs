@@ -8,9 +8,8 @@
 //! It looks at the payload only if the field is just that sum, which a finished checksum is once
 //! in 65,536; and then changes nothing if the whole sum holds.
 
-use crate::{Cell, Packet, Service, Turn, Verdict};
+use crate::{Cell, Marks, Packet, Service, Turn, Verdict};
 use wire::checksum;
-use wire::ethernet::{EtherType, Ethernet, payload_behind_tags};
 use wire::ipv4::Ipv4;
 use wire::ipv6::Ipv6;
 use wire::l4::{self, Finding, Protocol};
@@ -20,16 +19,14 @@ pub struct Complete;
 
 impl Service for Complete {
     const NAME: &'static str = "complete";
+    const WANTS: Marks = Marks::SUMMED;
 
+    #[inline]
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
-        if let Some(unfinished) = unfinished(packet.frame.bytes()) {
-            let Unfinished {
-                protocol,
-                start,
-                len,
-            } = unfinished;
-            let segment = &mut packet.frame.bytes_mut()[start..start + len];
-            l4::complete(protocol, segment);
+        if packet.headers.marks.any(Marks::SUMMED) && is_unfinished(packet) {
+            let headers = packet.headers;
+            let segment = headers.segment_mut(packet.frame.bytes_mut());
+            l4::complete(Protocol(headers.protocol), segment);
             let (port, vnet) = (packet.origin.port, packet.vnet);
             turn.counters.both(port, vnet, Cell::Completed, 1);
         }
@@ -37,63 +34,55 @@ impl Service for Complete {
     }
 }
 
-/// Where the segment lies whose checksum is unfinished.
-struct Unfinished {
-    protocol: Protocol,
-    start: usize,
-    len: usize,
-}
-
-/// Looks for an unfinished checksum in `frame`. What cannot be read has none.
-fn unfinished(frame: &[u8]) -> Option<Unfinished> {
-    let (ethernet, payload) = Ethernet::parse(frame).ok()?;
-    let (ethertype, packet) = payload_behind_tags(ethernet.ethertype(), payload).ok()?;
-    let (protocol, pseudo, segment) = match ethertype {
-        EtherType::IPV4 => segment_v4(packet)?,
-        EtherType::IPV6 => segment_v6(packet)?,
-        _ => return None,
+/// Whether the checksum of the TCP segment or UDP datagram is unfinished.
+#[inline]
+fn is_unfinished(packet: &Packet) -> bool {
+    let headers = &packet.headers;
+    let bytes = packet.frame.bytes();
+    let (ip, segment) = (headers.packet(bytes), headers.segment(bytes));
+    let protocol = Protocol(headers.protocol);
+    let field = protocol
+        .checksum_at()
+        .and_then(|at| segment.get(at..)?.first_chunk::<2>());
+    let Some(field) = field else {
+        return false;
     };
-    let at = protocol.checksum_at()?;
-    let field = segment.get(at..at + 2)?;
-    if u16::from_be_bytes([field[0], field[1]]) != pseudo {
-        return None; // nearly every finished one: the payload is not looked at
-    }
-    if l4::finding(protocol, pseudo, segment) != Ok(Finding::Unfinished) {
-        return None;
-    }
-    let start = segment.as_ptr() as usize - frame.as_ptr() as usize;
-    Some(Unfinished {
-        protocol,
-        start,
-        len: segment.len(),
+    let pseudo = if headers.marks.any(Marks::IPV4) {
+        pseudo_v4(ip, protocol, segment.len())
+    } else {
+        pseudo_v6(ip, protocol, segment.len())
+    };
+    // Nearly every finished one differs: the payload is not looked at.
+    pseudo.is_some_and(|pseudo| {
+        u16::from_be_bytes(*field) == pseudo && finding(ip, protocol, pseudo, segment)
     })
 }
 
-/// The TCP or UDP segment of an IPv4 packet that is whole, with the sum of its pseudo-header.
-fn segment_v4(packet: &[u8]) -> Option<(Protocol, u16, &[u8])> {
-    let (ip, segment) = Ipv4::parse(packet).ok()?;
-    let protocol = ip.protocol();
-    if ip.is_fragment() || !is_summed(protocol) {
-        return None;
-    }
-    let len = u16::try_from(segment.len()).ok()?;
-    let pseudo = checksum::pseudo_v4(ip.source(), ip.destination(), protocol.0, len);
-    Some((protocol, pseudo, segment))
+/// The same, with all that is to be looked at.
+#[cold]
+fn finding(ip: &[u8], protocol: Protocol, pseudo: u16, segment: &[u8]) -> bool {
+    let is_sound = Ipv4::parse(ip).is_ok() || Ipv6::parse(ip).is_ok();
+    is_sound && l4::finding(protocol, pseudo, segment) == Ok(Finding::Unfinished)
+}
+
+/// The sum of the pseudo-header of an IPv4 packet's segment of `len` bytes.
+#[inline]
+fn pseudo_v4(ip: &[u8], protocol: Protocol, len: usize) -> Option<u16> {
+    let (source, rest) = ip.get(12..20)?.split_first_chunk::<4>()?;
+    let (source, destination) = ((*source).into(), (*rest.first_chunk::<4>()?).into());
+    let len = u16::try_from(len).ok()?;
+    Some(checksum::pseudo_v4(source, destination, protocol.0, len))
 }
 
 /// The same, of an IPv6 packet.
-fn segment_v6(packet: &[u8]) -> Option<(Protocol, u16, &[u8])> {
-    let (ip, payload) = Ipv6::parse(packet).ok()?;
-    let upper = ip.upper_layer(payload).ok()?;
-    if upper.fragment.is_some() || !is_summed(upper.protocol) {
-        return None;
-    }
-    let len = u32::try_from(upper.bytes.len()).ok()?;
-    let pseudo = checksum::pseudo_v6(ip.source(), ip.destination(), upper.protocol.0, len);
-    Some((upper.protocol, pseudo, upper.bytes))
-}
-
-/// Whether a network card computes its checksum.
-fn is_summed(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::TCP | Protocol::UDP)
+#[inline]
+fn pseudo_v6(ip: &[u8], protocol: Protocol, len: usize) -> Option<u16> {
+    let (ip, _) = Ipv6::parse(ip).ok()?;
+    let len = u32::try_from(len).ok()?;
+    Some(checksum::pseudo_v6(
+        ip.source(),
+        ip.destination(),
+        protocol.0,
+        len,
+    ))
 }

@@ -1,32 +1,26 @@
 //! Takes the envelope off what comes from a peer, and finds its network by key and peer.
 //!
-//! Reads the endpoint and the tunnels. Remembers nothing. Comes first on the way in, since
-//! nothing is known of a peer's packet before its headers are read.
+//! Reads the endpoint and the tunnels. Remembers the number each tunnel's last packet had, what
+//! routers say of the way, and fragments whose others have not come. Comes first on the way in,
+//! since nothing is known of a peer's packet before its headers are read.
 //!
 //! A packet whose network has its home at another worker is handed over as it came: that worker
 //! reads its headers again, so that there is one way in and not two.
 
-use crate::{Cell, Config, DropReason, Packet, Service, Turn, Verdict};
-use program::Vnet;
-use std::net::Ipv4Addr;
-use wire::ParseError;
-use wire::ethernet::{EtherType, Ethernet};
-use wire::gre::Gre;
-use wire::ipv4::Ipv4;
-use wire::l4::Protocol;
+mod fragments;
+mod icmp;
+mod marks;
+mod outer;
+
+pub(crate) use fragments::{WHOLE_LEN, expire};
+
+use crate::{Cell, Config, DropReason, Headers, NOWHERE, Packet, Service, Turn, Verdict};
+use outer::{Outer, Unwrapped};
+use program::{Sequence, Vnet};
+use wire::ethernet::Ethernet;
 
 /// Unwraps GRE that is ours; drops the rest, each for its own reason.
 pub struct Decap;
-
-/// What the outer headers said.
-struct Unwrapped {
-    remote: Ipv4Addr,
-    key: Vnet,
-    /// Bytes in front of the inner frame.
-    front: usize,
-    /// Bytes of the inner frame.
-    inner: usize,
-}
 
 impl Service for Decap {
     const NAME: &'static str = "decap";
@@ -37,73 +31,113 @@ impl Service for Decap {
         core::hint::black_box(packet.frame.bytes().first().copied());
     }
 
+    #[inline]
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
-        let unwrapped = match unwrap(turn.config, packet.frame.bytes()) {
-            Ok(unwrapped) => unwrapped,
-            Err(reason) => return Verdict::Drop(reason),
-        };
-        let Unwrapped {
-            remote,
-            key,
-            front,
-            inner,
-        } = unwrapped;
-        let Some(slot) = turn.config.network_of(key) else {
-            return Verdict::Drop(DropReason::UnknownKey);
-        };
-        let Some(network) = turn.config.network(slot) else {
-            return Verdict::Drop(DropReason::UnknownKey);
-        };
-        if network.home != turn.worker {
-            return Verdict::HandOver(network.home);
+        match outer::read(turn.config, packet.frame.bytes()) {
+            Ok(Outer::Gre(unwrapped)) => accept(turn, packet, &unwrapped),
+            Ok(Outer::Fragment) => fragments::hold(turn, packet),
+            Ok(Outer::About) => icmp::heed(turn, packet),
+            Err(reason) => Verdict::Drop(reason),
         }
-        packet.vnet = slot;
-        turn.counters.vnet(slot, Cell::Received, 1);
-        turn.counters.vnet(slot, Cell::ReceivedBytes, inner as u64);
-        let Some(tunnel) = turn.config.tunnel_of(remote, key) else {
-            return Verdict::Drop(DropReason::UnknownPeer);
-        };
-        packet.origin.tunnel = tunnel;
-        packet.frame.strip(front);
-        packet.frame.truncate(inner);
-        if inner < Ethernet::LEN {
-            return Verdict::Drop(DropReason::Malformed);
-        }
-        Verdict::Next
     }
 }
 
-/// Reads the outer headers of `bytes`.
+/// Finds the network of what was read, and leaves of the frame what was wrapped.
 #[inline]
-fn unwrap(config: &Config, bytes: &[u8]) -> Result<Unwrapped, DropReason> {
-    let (ethernet, packet) = Ethernet::parse(bytes).map_err(|_| DropReason::Malformed)?;
-    if ethernet.ethertype() != EtherType::IPV4 {
-        return Err(DropReason::NotGre);
+fn accept(turn: &mut Turn<'_>, packet: &mut Packet, unwrapped: &Unwrapped) -> Verdict {
+    let config = turn.config;
+    let Some(slot) = config.tunnel_of(unwrapped.remote, unwrapped.key) else {
+        return stranger(turn, packet, unwrapped);
+    };
+    let Some(tunnel) = config.tunnel(slot) else {
+        return Verdict::Drop(DropReason::UnknownPeer);
+    };
+    let Some(network) = config.network(tunnel.network) else {
+        return Verdict::Drop(DropReason::UnknownKey);
+    };
+    if network.home != turn.worker {
+        return Verdict::HandOver(network.home);
     }
-    let (ip, payload) = Ipv4::parse(packet).map_err(|_| DropReason::Malformed)?;
-    if config.endpoint != Some(ip.destination()) {
-        return Err(DropReason::NotOurs);
+    came_in(turn, packet, tunnel.network, unwrapped.inner);
+    if (unwrapped.sequence.is_some() || tunnel.sequence == Sequence::Ordered)
+        && let Err(reason) = order(turn, packet, slot, unwrapped.sequence, tunnel.sequence)
+    {
+        return Verdict::Drop(reason);
     }
-    if ip.protocol() != Protocol::GRE {
-        return Err(DropReason::NotGre);
+    packet.origin.tunnel = slot;
+    packet.frame.strip(unwrapped.front);
+    packet.frame.truncate(unwrapped.inner);
+    if unwrapped.inner < Ethernet::LEN {
+        return Verdict::Drop(DropReason::Malformed);
     }
-    if ip.is_fragment() {
-        return Err(DropReason::OuterFragment);
+    packet.headers = Headers::of(packet.frame.bytes());
+    turn.seen = turn.seen.with(packet.headers.marks);
+    marks::hand_on(turn, packet, unwrapped.tos, tunnel.dscp)
+}
+
+/// Counts that a packet of the network in slot `vnet` came in.
+#[inline]
+fn came_in(turn: &Turn<'_>, packet: &mut Packet, vnet: u16, inner: usize) {
+    packet.vnet = vnet;
+    turn.counters.vnet(vnet, Cell::Received, 1);
+    turn.counters.vnet(vnet, Cell::ReceivedBytes, inner as u64);
+}
+
+/// What comes by no tunnel of ours: says why not.
+#[cold]
+fn stranger(turn: &Turn<'_>, packet: &mut Packet, unwrapped: &Unwrapped) -> Verdict {
+    let Some(key) = unwrapped.key else {
+        return Verdict::Drop(DropReason::NoKey);
+    };
+    match turn.config.network_of(Vnet(key)) {
+        Some(slot) => {
+            came_in(turn, packet, slot, unwrapped.inner);
+            Verdict::Drop(DropReason::UnknownPeer)
+        }
+        None => Verdict::Drop(DropReason::UnknownKey),
     }
-    let (gre, inner) = Gre::parse(payload).map_err(|error| match error {
-        ParseError::Unsupported(_) => DropReason::GreRefused,
-        ParseError::Malformed => DropReason::GreChecksum,
-        ParseError::Truncated => DropReason::Malformed,
-    })?;
-    if gre.protocol() != EtherType::BRIDGED {
-        return Err(DropReason::NotEthernet);
+}
+
+/// Notes the number of a packet (RFC 2890 §2.2); refuses it if it is not in order, where that is
+/// asked for.
+#[inline(never)]
+fn order(
+    turn: &mut Turn<'_>,
+    packet: &Packet,
+    slot: u16,
+    number: Option<u32>,
+    wanted: Sequence,
+) -> Result<(), DropReason> {
+    let ordered = wanted == Sequence::Ordered;
+    let Some(number) = number else {
+        return Err(DropReason::NoSequence);
+    };
+    let Some(state) = turn.state.tunnels.get_mut(usize::from(slot)) else {
+        return Err(DropReason::NoPort);
+    };
+    // The first one that is heard may have any number: the peer may have sent for long.
+    let expected = state.expected.unwrap_or(number);
+    let ahead = number.wrapping_sub(expected);
+    let (port, vnet) = (packet.origin.port, packet.vnet);
+    if ahead >= 1 << 31 {
+        turn.counters.both(port, vnet, Cell::SequenceLate, 1);
+        return if ordered {
+            Err(DropReason::OutOfOrder)
+        } else {
+            Ok(())
+        };
     }
-    let key = gre.key().ok_or(DropReason::NoKey)?;
-    let front = Ethernet::LEN + ip.header_len() + gre.header_len();
-    Ok(Unwrapped {
-        remote: ip.source(),
-        key: Vnet(key),
-        front,
-        inner: inner.len(),
-    })
+    state.expected = Some(number.wrapping_add(1));
+    if ahead > 0 {
+        turn.counters
+            .both(port, vnet, Cell::SequenceGap, u64::from(ahead));
+    }
+    Ok(())
+}
+
+/// The slot of the network that `tunnel` belongs to; [`NOWHERE`] if it is not there.
+fn network_of_tunnel(config: &Config, tunnel: u16) -> u16 {
+    config
+        .tunnel(tunnel)
+        .map_or(NOWHERE, |tunnel| tunnel.network)
 }

@@ -6,13 +6,15 @@
 //! Split horizon: what came from a peer goes to no peer, since every host has a tunnel to every
 //! other host of the network.
 
-use crate::{Cell, DropReason, Exit, NOWHERE, Packet, Service, Turn, Verdict};
+use super::sibling;
+use crate::{DropReason, Exit, Marks, NOWHERE, Packet, Service, Turn, Verdict};
 
 /// Copies what goes to more than one exit. The frame itself takes the first.
 pub struct Flood;
 
 impl Service for Flood {
     const NAME: &'static str = "flood";
+    const WANTS: Marks = Marks::FLOODED;
 
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
         if packet.exit != Exit::Flood {
@@ -36,37 +38,11 @@ impl Service for Flood {
         let Some(first) = exits.next() else {
             return Verdict::Drop(DropReason::Alone);
         };
-        packet.exit = first;
         for exit in exits {
-            copy(turn, packet, exit);
+            packet.exit = exit;
+            sibling(turn, packet, &[packet.frame.bytes()]);
         }
+        packet.exit = first;
         Verdict::Next
-    }
-}
-
-/// Makes a copy of `packet` that leaves by `exit`.
-fn copy(turn: &mut Turn<'_>, packet: &Packet, exit: Exit) {
-    let (port, vnet) = (packet.origin.port, packet.vnet);
-    turn.counters.both(port, vnet, Cell::Copied, 1);
-    if turn.copies.room() == 0 {
-        return turn.counters.dropped(port, vnet, DropReason::FloodLimit);
-    }
-    let Some(mut frame) = turn.pool.take() else {
-        return turn.counters.dropped(port, vnet, DropReason::NoFrame);
-    };
-    if frame.fill(packet.frame.bytes()).is_err() {
-        turn.pool.give(frame);
-        return turn.counters.dropped(port, vnet, DropReason::TooBig);
-    }
-    let copy = Packet {
-        frame,
-        origin: packet.origin,
-        vnet,
-        exit,
-        verdict: Verdict::Next,
-    };
-    if let Err(copy) = turn.copies.push(copy) {
-        turn.pool.give(copy.frame);
-        turn.counters.dropped(port, vnet, DropReason::FloodLimit);
     }
 }

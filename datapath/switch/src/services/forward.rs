@@ -3,7 +3,7 @@
 //! Reads the table of stations. Remembers nothing. A station that is not known, or whose port or
 //! tunnel was withdrawn since, is flooded to, as is every group.
 
-use crate::{DropReason, Exit, NOWHERE, Packet, Service, Tunnel, Turn, Verdict};
+use crate::{DropReason, Exit, Marks, NOWHERE, Packet, Service, Tunnel, Turn, Verdict};
 use tables::{Location, Station};
 use wire::ethernet::{Ethernet, is_group, is_link_local_control};
 
@@ -14,6 +14,9 @@ impl Service for Forward {
     const NAME: &'static str = "forward";
 
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
+        if packet.exit != Exit::Undecided {
+            return Verdict::Next; // it was answered, and the answer knows where to go
+        }
         let Some(network) = turn.config.network(packet.vnet) else {
             return Verdict::Drop(DropReason::NoPort);
         };
@@ -26,6 +29,7 @@ impl Service for Forward {
             if is_link_local_control(destination) {
                 return Verdict::Drop(DropReason::LinkLocal); // a peer may not have dropped it
             }
+            turn.seen = turn.seen.with(Marks::FLOODED);
             return Verdict::Next;
         }
         let station = Station::new(network.vnet, destination);
@@ -60,6 +64,9 @@ impl Service for Forward {
                 }
             }
             None => {}
+        }
+        if packet.exit == Exit::Flood {
+            turn.seen = turn.seen.with(Marks::FLOODED);
         }
         Verdict::Next
     }

@@ -1,13 +1,17 @@
-//! Keeps each guest to its own address, and to its own network.
+//! Keeps each guest to its own addresses, its own network, and its rate.
 //!
-//! Reads the port's program. Remembers nothing. Comes first, so that no service behind it asks
-//! whether a guest may speak for itself.
+//! Reads the port's program. Remembers how much the port has sent. Comes first, so that no
+//! service behind it asks whether a guest may speak for itself; and finds the headers of the
+//! frame, for all of them.
 
-use crate::{Cell, DropReason, Packet, Role, Service, Turn, Verdict};
+mod addresses;
+
+use crate::{Cell, DropReason, Headers, Marks, Packet, Service, Turn, Verdict};
 use program::Speaks;
 use wire::ethernet::{Ethernet, is_link_local_control};
 
-/// Drops what a guest sends in another station's name; says which network the rest belongs to.
+/// Drops what a guest sends in another's name, or too much of; says which network the rest
+/// belongs to.
 pub struct Guard;
 
 impl Service for Guard {
@@ -20,19 +24,20 @@ impl Service for Guard {
     }
 
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
-        let port = turn.config.port(packet.origin.port);
-        let Some(Role::Guest { network, speaks }) = port.map(|port| port.role) else {
+        let slot = packet.origin.port;
+        let Some(guest) = turn.config.guest(slot) else {
             return Verdict::Drop(DropReason::NoPort); // its program was just withdrawn
         };
-        packet.vnet = network;
-        turn.counters.vnet(network, Cell::Received, 1);
+        let bytes = packet.frame.len() as u64;
+        packet.vnet = guest.network;
+        turn.counters.vnet(guest.network, Cell::Received, 1);
         turn.counters
-            .vnet(network, Cell::ReceivedBytes, packet.frame.len() as u64);
+            .vnet(guest.network, Cell::ReceivedBytes, bytes);
 
         let Ok((ethernet, _)) = Ethernet::parse(packet.frame.bytes()) else {
             return Verdict::Drop(DropReason::Malformed);
         };
-        match speaks {
+        match guest.speaks {
             Speaks::As(mac) if ethernet.source() != mac.0 => {
                 return Verdict::Drop(DropReason::Spoofed);
             }
@@ -40,6 +45,28 @@ impl Service for Guard {
         }
         if is_link_local_control(ethernet.destination()) {
             return Verdict::Drop(DropReason::LinkLocal);
+        }
+        packet.headers = Headers::of(packet.frame.bytes());
+        let marks = packet.headers.marks;
+        turn.seen = turn.seen.with(marks);
+        if marks.any(Marks::DHCP_SERVER.with(Marks::FROM_ROUTER)) {
+            if marks.any(Marks::DHCP_SERVER) && !guest.serves_dhcp {
+                return Verdict::Drop(DropReason::ServedDhcp);
+            }
+            if marks.any(Marks::FROM_ROUTER) && !guest.routes {
+                return Verdict::Drop(DropReason::RouterAdvert);
+            }
+        }
+        if let Some(own) = &guest.addresses
+            && let Err(reason) = addresses::check(own, packet)
+        {
+            return Verdict::Drop(reason);
+        }
+        if let Some(rate) = &guest.from_guest
+            && let Some(port) = turn.state.ports.get_mut(usize::from(slot))
+            && !port.from_guest.take(turn.now, rate, bytes)
+        {
+            return Verdict::Drop(DropReason::RateFromGuest);
         }
         Verdict::Next
     }

@@ -4,14 +4,14 @@ use super::told::{ENDPOINT, KEYS, PEERS, Told};
 use core::ops::AddAssign;
 use core::time::Duration;
 use frame::{Frame, FramePool, Region};
-use program::link::NextHop;
+use program::link::{Hop, NextHop};
 use program::{Epoch, Interface, Mac, Name, Program, Programs, Step, Vnet};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use switch::path::{arrived, depart, inbound, outbound};
 use switch::{
-    Batch, Cell, Compiler, Config, Counters, DropReason, Ledger, Limits, NOWHERE, Packet,
+    Batch, Cell, Compiler, Config, Counters, DropReason, Ledger, Limits, Marks, NOWHERE, Packet,
     PortFacts, PortKey, Role, State, Turn, Verdict, WorkerId,
 };
 use tables::{Instant, Location};
@@ -42,7 +42,10 @@ const LIMITS: Limits = Limits {
     networks: 4,
     tunnels: 8,
     stations: 8,
+    neighbours: 8,
+    fragmented: 4,
     frames: 24,
+    jumbo: 0,
 };
 
 /// The config, and the slots of the ports by their number in an input.
@@ -82,12 +85,14 @@ fn config() -> (Config, Vec<u16>) {
         )
     });
     let way = |peer: [u8; 4], mtu| {
-        let remote = Ipv4Addr::from(peer);
+        let remote = IpAddr::from(peer);
         let hop = NextHop {
             remote,
-            interface: interface("u0"),
-            source: Mac([0x02, 0xff, 0, 0, 0, 1]),
-            destination: Mac([0x02, 0xff, 0, 0, 0, peer[3]]),
+            hops: vec![Hop {
+                interface: interface("u0"),
+                source: Mac([0x02, 0xff, 0, 0, 0, 1]),
+                destination: Mac([0x02, 0xff, 0, 0, 0, peer[3]]),
+            }],
             mtu,
         };
         (remote, hop)
@@ -140,7 +145,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         Self {
-            state: State::new(LIMITS.stations, 7),
+            state: State::new(&LIMITS, 7),
             counters: Counters::new(&LIMITS),
             pool: FramePool::new(Region::heap(LIMITS.frames)),
             waiting: TOLD.1.iter().map(|slot| (*slot, Batch::new(32))).collect(),
@@ -184,6 +189,7 @@ impl World {
                 counters: &self.counters,
                 pool: &mut self.pool,
                 copies: &mut self.copies,
+                seen: Marks::NONE,
             };
             for packet in &*batch {
                 arrived(&turn, packet);
