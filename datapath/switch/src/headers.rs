@@ -36,10 +36,8 @@ impl Marks {
     pub const CUT_SHORT: Self = Self(1 << 9);
     /// It goes to more than one, or may have to.
     pub const FLOODED: Self = Self(1 << 10);
-    /// The port it came from, or goes to, has a rate.
-    pub const RATED: Self = Self(1 << 11);
-    /// It was made in this batch of a packet that did not fit.
-    pub const PIECE: Self = Self(1 << 12);
+    /// It is our answer to the one that came in: that one is then answered, not sent.
+    pub const ANSWER: Self = Self(1 << 11);
 
     /// Whether any of `other` is among these.
     #[inline]
@@ -64,7 +62,7 @@ pub struct Headers {
     /// What it is.
     pub marks: Marks,
     /// Where the payload of Ethernet starts, behind up to two tags; 0 if nobody has looked.
-    pub l3: u16,
+    pub l3: u8,
     /// Where the payload of IP starts, behind its options or extension headers.
     pub l4: u16,
     /// Where the IP packet ends; what is behind it is padding.
@@ -89,19 +87,47 @@ impl Headers {
     /// The headers of `frame`, from its Ethernet header on.
     #[inline]
     pub fn of(frame: &[u8]) -> Self {
-        match frame.get(12..14) {
-            Some([0x08, 0x00]) => Self::ipv4(frame, Ethernet::LEN),
-            Some(_) => Self::otherwise(frame),
-            None => Self::default(),
-        }
+        Self::usual(frame).unwrap_or_else(|| Self::otherwise(frame))
     }
 
+    /// What nearly every frame is: a whole TCP segment or UDP datagram in IPv4, with no tag and no
+    /// option. All that is looked at lies in its first 48 bytes.
     #[inline]
+    fn usual(frame: &[u8]) -> Option<Self> {
+        const L3: u16 = 14;
+        const L4: u16 = L3 + 20;
+        let head = frame.first_chunk::<48>()?;
+        let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        // IPv4 of five words, and neither offset nor more fragments.
+        if word(12) != 0x0800 || head[14] != 0x45 || word(20) & 0x3fff != 0 {
+            return None;
+        }
+        let end = L3.checked_add(word(16))?;
+        let (least, mark) = match Protocol(head[23]) {
+            Protocol::TCP if head[47] & 0x02 != 0 => (20, Marks::SYN),
+            Protocol::TCP => (20, Marks::NONE),
+            Protocol::UDP if head[34..36] == DHCP_SERVER_V4 => (8, Marks::DHCP_SERVER),
+            Protocol::UDP => (8, Marks::NONE),
+            _ => return None,
+        };
+        if end < L4 + least || usize::from(end) > frame.len() {
+            return None;
+        }
+        Some(Self {
+            marks: Marks::IPV4.with(Marks::SUMMED).with(mark),
+            l3: 14,
+            l4: L4,
+            end,
+            tos: head[15],
+            protocol: head[23],
+        })
+    }
+
     #[allow(clippy::cast_possible_truncation)] // offsets into a frame
     fn ipv4(frame: &[u8], l3: usize) -> Self {
         let mut found = Self {
             marks: Marks::IPV4,
-            l3: l3 as u16,
+            l3: l3 as u8,
             ..Self::default()
         };
         let Some(ip) = frame.get(l3..).and_then(|ip| ip.first_chunk::<20>()) else {
@@ -127,7 +153,7 @@ impl Headers {
         found.upper_layer(&frame[l4..end])
     }
 
-    /// What is not IPv4 without a tag.
+    /// Whatever else.
     #[inline(never)]
     fn otherwise(frame: &[u8]) -> Self {
         let Ok((ethernet, payload)) = Ethernet::parse(frame) else {
@@ -138,7 +164,7 @@ impl Headers {
         };
         let l3 = frame.len() - rest.len();
         let mut found = Self {
-            l3: u16::try_from(l3).unwrap_or(0),
+            l3: u8::try_from(l3).unwrap_or(0),
             ..Self::default()
         };
         match ethertype {
@@ -160,7 +186,7 @@ impl Headers {
         let Ok((ip, payload)) = Ipv6::parse(packet) else {
             return self.cut_short();
         };
-        let l3 = self.l3;
+        let l3 = u16::from(self.l3);
         self.tos = ip.traffic_class();
         self.end = l3 + (Ipv6::LEN + payload.len()) as u16;
         let Ok(upper) = ip.upper_layer(payload) else {
@@ -180,7 +206,6 @@ impl Headers {
     }
 
     /// Adds what the first bytes of the upper layer say.
-    #[inline]
     fn upper_layer(mut self, bytes: &[u8]) -> Self {
         let whole = if self.marks.any(Marks::FRAGMENT) {
             Marks::NONE

@@ -1,6 +1,6 @@
 //! A frame, and what is known of it.
 
-use crate::{Headers, Verdict};
+use crate::{Headers, Marks, Verdict};
 use frame::Frame;
 
 /// In the place of a slot: none.
@@ -41,8 +41,6 @@ pub struct Packet {
     pub exit: Exit,
     /// What happens to it.
     pub verdict: Verdict,
-    /// Whether it is our answer to the one that came in: that one is then answered, not sent.
-    pub answer: bool,
     /// What its own headers say; nothing until the service that finds its network has looked.
     pub headers: Headers,
 }
@@ -59,9 +57,19 @@ impl Packet {
             vnet: NOWHERE,
             exit: Exit::Undecided,
             verdict: Verdict::Next,
-            answer: false,
             headers: Headers::default(),
         }
+    }
+
+    /// Whether it is our answer to the one that came in.
+    #[inline]
+    pub fn is_answer(&self) -> bool {
+        self.headers.marks.any(Marks::ANSWER)
+    }
+
+    /// Makes it our answer to the one that came in: that one counts as answered, not as sent.
+    pub fn make_answer(&mut self) {
+        self.headers.marks = self.headers.marks.with(Marks::ANSWER);
     }
 
     /// Another packet from the same place, for the same exit: a copy, or a piece.

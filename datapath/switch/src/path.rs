@@ -71,17 +71,27 @@ pub fn depart(
 ) {
     for packet in batch.drain() {
         match packet.verdict {
-            Verdict::Drop(reason) => settle(turn.counters, turn.pool, packet, reason),
             Verdict::Send(_) | Verdict::HandOver(_) => leave(turn, packet),
-            Verdict::Heeded => {
-                let (port, vnet) = (packet.origin.port, packet.vnet);
-                turn.counters.both(port, vnet, Cell::Answered, 1);
-                turn.pool.give(packet.frame);
-            }
-            // It is counted when the packet that it is a part of is, or when that is given up.
-            Verdict::Held => turn.pool.give(packet.frame),
-            // The last service of each way gives every packet a verdict.
-            Verdict::Next => settle(turn.counters, turn.pool, packet, DropReason::NoPort),
+            _ => end(turn, packet),
+        }
+    }
+}
+
+/// Ends a packet that does not leave: counts what became of it, and gives its buffer back.
+#[cold]
+fn end(turn: &mut Turn<'_>, packet: Packet) {
+    match packet.verdict {
+        Verdict::Heeded => {
+            let (port, vnet) = (packet.origin.port, packet.vnet);
+            turn.counters.both(port, vnet, Cell::Answered, 1);
+            turn.pool.give(packet.frame);
+        }
+        // It is counted when the packet that it is a part of is, or when that is given up.
+        Verdict::Held => turn.pool.give(packet.frame),
+        Verdict::Drop(reason) => settle(turn.counters, turn.pool, packet, reason),
+        // The last service of each way gives every packet a verdict.
+        Verdict::Next | Verdict::Send(_) | Verdict::HandOver(_) => {
+            settle(turn.counters, turn.pool, packet, DropReason::NoPort);
         }
     }
 }

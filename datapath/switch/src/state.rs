@@ -41,6 +41,9 @@ pub struct State {
     pub(crate) lowered: u32,
     /// What tells our fragments of one packet from those of the next.
     pub(crate) identification: u32,
+    /// By whom and with which key the last packet came over IPv4, and the slot of its tunnel: a
+    /// peer's packets come in a row.
+    pub(crate) came: Option<(u64, u16)>,
     /// The station heard last, where, and when: frames of one station come in a row.
     pub(crate) heard: Option<(Station, Location, Instant)>,
     /// The station looked up last, when, and where it was found; none once any was learned since.
@@ -125,6 +128,7 @@ impl State {
             lowered: 0,
             #[allow(clippy::cast_possible_truncation)] // any number will do
             identification: (seed >> 7) as u32,
+            came: None,
             heard: None,
             found: None,
             swept: Swept::default(),
@@ -148,6 +152,7 @@ impl State {
 
     /// Forgets what was remembered under slots that belong to somebody else from now on.
     pub fn adopt(&mut self, config: &Config) {
+        self.came = None;
         for slot in &config.fresh_ports {
             if let Some(port) = self.ports.get_mut(usize::from(*slot)) {
                 *port = PortState::NEW;

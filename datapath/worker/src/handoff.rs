@@ -125,7 +125,7 @@ impl HandOff {
             frame,
             origin: packet.origin,
             vnet: packet.vnet,
-            answer: packet.answer,
+            answer: packet.is_answer(),
             task,
         };
         pool.give(packet.frame);

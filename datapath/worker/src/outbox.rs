@@ -3,7 +3,7 @@
 use frame::{Burst, Frame, FramePool};
 use io::Device;
 use std::collections::VecDeque;
-use switch::{Cell, Counters, DropReason, Packet};
+use switch::{Cell, Counters, DropReason, Marks, Packet};
 
 /// Frames that wait to leave by one device, each with whom to credit for it.
 ///
@@ -45,14 +45,14 @@ impl Outbox {
             frame,
             origin,
             vnet,
-            answer,
+            headers,
             ..
         } = packet;
         let credit = Credit {
             port: origin.port,
             vnet,
             len: frame.len() as u16,
-            answer,
+            answer: headers.marks.any(Marks::ANSWER),
         };
         match self.frames.push(frame) {
             Ok(()) => self.credits.push_back(credit),

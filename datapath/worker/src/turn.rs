@@ -222,7 +222,9 @@ impl Worker {
             let mut packet = Packet::new(handed.frame, handed.origin.port);
             packet.origin = handed.origin;
             packet.vnet = handed.vnet;
-            packet.answer = handed.answer;
+            if handed.answer {
+                packet.make_answer();
+            }
             match handed.task {
                 Task::Send(exit) => self.send_handed(packet, exit),
                 Task::Decide => {

@@ -8,7 +8,7 @@
 //! It looks at the payload only if the field is just that sum, which a finished checksum is once
 //! in 65,536; and then changes nothing if the whole sum holds.
 
-use crate::{Cell, Marks, Packet, Service, Turn, Verdict};
+use crate::{Cell, Headers, Marks, Packet, Service, Turn, Verdict};
 use wire::checksum;
 use wire::ipv4::Ipv4;
 use wire::ipv6::Ipv6;
@@ -39,50 +39,62 @@ impl Service for Complete {
 fn is_unfinished(packet: &Packet) -> bool {
     let headers = &packet.headers;
     let bytes = packet.frame.bytes();
-    let (ip, segment) = (headers.packet(bytes), headers.segment(bytes));
-    let protocol = Protocol(headers.protocol);
-    let field = protocol
-        .checksum_at()
-        .and_then(|at| segment.get(at..)?.first_chunk::<2>());
-    let Some(field) = field else {
+    let at = if headers.protocol == Protocol::TCP.0 {
+        16
+    } else {
+        6
+    };
+    let field = bytes.get(usize::from(headers.l4) + at..);
+    let Some(field) = field.and_then(|field| field.first_chunk::<2>()) else {
         return false;
     };
     let pseudo = if headers.marks.any(Marks::IPV4) {
-        pseudo_v4(ip, protocol, segment.len())
+        pseudo_v4(headers, bytes)
     } else {
-        pseudo_v6(ip, protocol, segment.len())
+        pseudo_v6(headers, bytes)
     };
     // Nearly every finished one differs: the payload is not looked at.
-    pseudo.is_some_and(|pseudo| {
-        u16::from_be_bytes(*field) == pseudo && finding(ip, protocol, pseudo, segment)
-    })
+    pseudo == Some(u16::from_be_bytes(*field)) && finding(packet)
 }
 
 /// The same, with all that is to be looked at.
 #[cold]
-fn finding(ip: &[u8], protocol: Protocol, pseudo: u16, segment: &[u8]) -> bool {
+fn finding(packet: &Packet) -> bool {
+    let headers = &packet.headers;
+    let bytes = packet.frame.bytes();
+    let (ip, segment) = (headers.packet(bytes), headers.segment(bytes));
+    let pseudo = if headers.marks.any(Marks::IPV4) {
+        pseudo_v4(headers, bytes)
+    } else {
+        pseudo_v6(headers, bytes)
+    };
     let is_sound = Ipv4::parse(ip).is_ok() || Ipv6::parse(ip).is_ok();
-    is_sound && l4::finding(protocol, pseudo, segment) == Ok(Finding::Unfinished)
+    let finding = |pseudo| l4::finding(Protocol(headers.protocol), pseudo, segment);
+    is_sound && pseudo.map(finding) == Some(Ok(Finding::Unfinished))
 }
 
-/// The sum of the pseudo-header of an IPv4 packet's segment of `len` bytes.
+/// The sum of the pseudo-header of an IPv4 packet's segment.
 #[inline]
-fn pseudo_v4(ip: &[u8], protocol: Protocol, len: usize) -> Option<u16> {
-    let (source, rest) = ip.get(12..20)?.split_first_chunk::<4>()?;
-    let (source, destination) = ((*source).into(), (*rest.first_chunk::<4>()?).into());
-    let len = u16::try_from(len).ok()?;
-    Some(checksum::pseudo_v4(source, destination, protocol.0, len))
+fn pseudo_v4(headers: &Headers, bytes: &[u8]) -> Option<u16> {
+    let ip = bytes.get(usize::from(headers.l3)..)?.first_chunk::<20>()?;
+    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *ip;
+    let len = headers.end.wrapping_sub(headers.l4);
+    Some(checksum::pseudo_v4(
+        [s0, s1, s2, s3].into(),
+        [d0, d1, d2, d3].into(),
+        headers.protocol,
+        len,
+    ))
 }
 
 /// The same, of an IPv6 packet.
-#[inline]
-fn pseudo_v6(ip: &[u8], protocol: Protocol, len: usize) -> Option<u16> {
-    let (ip, _) = Ipv6::parse(ip).ok()?;
-    let len = u32::try_from(len).ok()?;
+fn pseudo_v6(headers: &Headers, bytes: &[u8]) -> Option<u16> {
+    let (ip, _) = Ipv6::parse(headers.packet(bytes)).ok()?;
+    let len = u32::from(headers.end.wrapping_sub(headers.l4));
     Some(checksum::pseudo_v6(
         ip.source(),
         ip.destination(),
-        protocol.0,
+        headers.protocol,
         len,
     ))
 }

@@ -14,9 +14,11 @@ mod outer;
 
 pub(crate) use fragments::{WHOLE_LEN, expire};
 
+use crate::config::peer_key;
 use crate::{Cell, Config, DropReason, Headers, NOWHERE, Packet, Service, Turn, Verdict};
 use outer::{Outer, Unwrapped};
 use program::{Sequence, Vnet};
+use std::net::IpAddr;
 use wire::ethernet::Ethernet;
 
 /// Unwraps GRE that is ours; drops the rest, each for its own reason.
@@ -46,7 +48,7 @@ impl Service for Decap {
 #[inline]
 fn accept(turn: &mut Turn<'_>, packet: &mut Packet, unwrapped: &Unwrapped) -> Verdict {
     let config = turn.config;
-    let Some(slot) = config.tunnel_of(unwrapped.remote, unwrapped.key) else {
+    let Some(slot) = tunnel_of(turn, unwrapped) else {
         return stranger(turn, packet, unwrapped);
     };
     let Some(tunnel) = config.tunnel(slot) else {
@@ -73,6 +75,23 @@ fn accept(turn: &mut Turn<'_>, packet: &mut Packet, unwrapped: &Unwrapped) -> Ve
     packet.headers = Headers::of(packet.frame.bytes());
     turn.seen = turn.seen.with(packet.headers.marks);
     marks::hand_on(turn, packet, unwrapped.tos, tunnel.dscp)
+}
+
+/// The slot of the tunnel that it came through.
+#[inline]
+fn tunnel_of(turn: &mut Turn<'_>, unwrapped: &Unwrapped) -> Option<u16> {
+    let (IpAddr::V4(remote), Some(key)) = (unwrapped.remote, unwrapped.key) else {
+        return turn.config.tunnel_of(unwrapped.remote, unwrapped.key);
+    };
+    let from = peer_key(remote, key);
+    match turn.state.came {
+        Some((last, slot)) if last == from => Some(slot),
+        _ => {
+            let slot = turn.config.tunnel_of(unwrapped.remote, unwrapped.key)?;
+            turn.state.came = Some((from, slot));
+            Some(slot)
+        }
+    }
 }
 
 /// Counts that a packet of the network in slot `vnet` came in.

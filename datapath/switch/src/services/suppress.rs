@@ -84,13 +84,13 @@ impl Service for Suppress {
         if owner.mac == asker || !answer(packet, asker, &owner, &question) {
             return Verdict::Next;
         }
-        packet.answer = true;
+        packet.make_answer();
         packet.exit = Exit::Port(packet.origin.port);
         Verdict::Next
     }
 }
 
-fn arp(bytes: &[u8], l3: u16) -> Said {
+fn arp(bytes: &[u8], l3: u8) -> Said {
     let Ok(arp) = Arp::parse(bytes.get(usize::from(l3)..).unwrap_or_default()) else {
         return Said::default();
     };

@@ -33,7 +33,7 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
         return Verdict::Drop(DropReason::Malformed);
     };
     let original = packet.headers.packet(bytes);
-    if is_group(ethernet.destination()) || packet.answer {
+    if is_group(ethernet.destination()) || packet.is_answer() {
         return Verdict::Drop(DropReason::TooBig);
     }
     let (from, to) = (ethernet.destination(), ethernet.source());
@@ -60,7 +60,7 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
     bytes[..6].copy_from_slice(&to);
     bytes[6..12].copy_from_slice(&from);
     packet.headers = Headers::of(bytes);
-    packet.answer = true;
+    packet.make_answer();
     packet.exit = match packet.origin.tunnel {
         NOWHERE => Exit::Port(packet.origin.port),
         tunnel => Exit::Tunnel(tunnel),

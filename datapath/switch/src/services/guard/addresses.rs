@@ -63,7 +63,7 @@ fn ipv4(own: &Addresses, packet: &Packet, ip: &[u8]) -> bool {
 
 /// The address of the frame is the address in the message: what others learn from the one and
 /// from the other is the same.
-fn arp(own: &Addresses, bytes: &[u8], l3: u16) -> bool {
+fn arp(own: &Addresses, bytes: &[u8], l3: u8) -> bool {
     let Ok((ethernet, _)) = Ethernet::parse(bytes) else {
         return false;
     };
