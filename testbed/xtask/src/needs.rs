@@ -22,7 +22,9 @@ const LAB: [Package; 4] = [
 ];
 
 /// For the check only.
-const CHECK: [Package; 2] = [
+const CHECK: [Package; 4] = [
+    ("iputils-tracepath", "what a guest learns of the MTU"),
+    ("python3-scapy", "packets that we did not write"),
     (
         "clang-14",
         "building the XDP program again, to compare it with the committed object",

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// A crate of ours, and the crates of ours it may use.
 type Row = (&'static str, &'static [&'static str]);
 
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     ("frame", &[]),
     ("wire", &[]),
     ("ebpf", &[]),
@@ -34,6 +34,7 @@ const TABLE: [Row; 14] = [
         ],
     ),
     ("netns", &[]),
+    ("judge", &["netns", "program", "wire"]),
     ("xtask", &["netns"]),
 ];
 
