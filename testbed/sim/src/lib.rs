@@ -16,7 +16,10 @@ mod host;
 mod lab;
 mod line;
 
-pub use bytes::{arp, ethernet, gre, gre_with, ipv4, udp};
+pub use bytes::{
+    Part, arp, ethernet, fragment, fragments, gre, gre_with, ipv4, ipv4_with, ipv6, outer, tagged,
+    tcp, too_big, udp, upper_sum,
+};
 pub use chance::Chance;
 pub use host::Host;
 pub use lab::{Guest, Lab, Setup, Weather};
