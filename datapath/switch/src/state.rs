@@ -184,6 +184,11 @@ impl State {
         self.events.drain_into(into);
     }
 
+    /// Fragments that wait for the others of their packet: in no ledger yet.
+    pub fn fragments_held(&self) -> u32 {
+        self.fragments.held()
+    }
+
     /// How many things happened that were not told yet.
     pub fn untold(&self) -> usize {
         self.events.waiting()

@@ -25,6 +25,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+extern crate alloc;
+#[cfg(test)]
 extern crate std;
 
 pub mod arp;

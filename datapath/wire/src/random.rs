@@ -1,6 +1,6 @@
 //! Bytes without meaning for tests, always the same.
 
-use std::vec::Vec;
+use alloc::vec::Vec;
 
 /// Numbers without meaning, from a seed (SplitMix64).
 pub(crate) struct Random(u64);

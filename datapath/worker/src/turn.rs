@@ -469,6 +469,12 @@ impl Worker {
         gauges.stations.store(self.state.fdb.len(), Relaxed);
     }
 
+    /// Fragments that wait for the others of their packet: they came in by the underlay, and no
+    /// ledger says yet what became of them.
+    pub fn fragments_held(&self) -> u32 {
+        self.state.fragments_held()
+    }
+
     /// Whether nothing waits for this worker but what its devices may have.
     pub fn is_quiet(&self) -> bool {
         let waits = |polled: &Polled| polled.outbox.len() > 0;

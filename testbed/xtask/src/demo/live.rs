@@ -34,7 +34,7 @@ impl Sums {
             let count = |field: &str| ledger[field].as_u64().unwrap_or(0);
             let reasons = ledger["dropped"].as_object();
             sums.came += count("received") + count("copied");
-            sums.went += count("sent") + count("answered");
+            sums.went += count("sent") + count("answered") + count("merged");
             sums.dropped += reasons
                 .into_iter()
                 .flatten()
