@@ -41,6 +41,7 @@
 
 pub mod documents;
 pub mod frames;
+mod made;
 pub mod packets;
 pub mod seeds;
 

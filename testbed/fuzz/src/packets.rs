@@ -1,7 +1,12 @@
-//! Any bytes as any header: read or refused, never a panic, and never more than there is.
+//! Any bytes as any header: read or refused, never a panic, and never more than there is. What was
+//! read can be written, changed and cut, and is then read as it should be.
+
+mod changed;
+mod said;
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{Ethernet2HeaderSlice, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
+use switch::{Headers, Marks};
 use wire::l4::{Finding, Icmp, Tcp, Udp, complete, finding};
 use wire::{
     EtherType, Ethernet, EthernetRepr, Gre, GreRepr, Ipv4, Ipv4Repr, Ipv6, ParseError, Protocol,
@@ -15,6 +20,14 @@ pub fn check(bytes: &[u8]) {
     ipv4_packet(bytes);
     ipv6_packet(bytes);
     gre_packet(bytes);
+    inner_headers(bytes);
+    said::arp(bytes);
+    said::too_big_v4(bytes);
+    changed::clamped(bytes);
+    changed::fragment_header(bytes);
+    changed::marks(bytes);
+    changed::flow(bytes);
+    changed::datagram(bytes);
     for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
         segment(protocol, bytes);
     }
@@ -64,6 +77,7 @@ fn ethernet_frame(bytes: &[u8]) {
         match ethertype {
             EtherType::IPV4 => ipv4_packet(behind),
             EtherType::IPV6 => ipv6_packet(behind),
+            EtherType::ARP => said::arp(behind),
             _ => {}
         }
     }
@@ -102,6 +116,13 @@ fn ipv4_packet(bytes: &[u8]) {
         );
     }
     ipv4_again(&view, payload);
+    let packet = &bytes[..usize::from(view.total_len())];
+    changed::pieces(packet, &view, payload);
+    changed::marked_v4(packet, &view);
+    said::answer_v4(packet, payload);
+    if view.protocol() == Protocol::ICMP {
+        said::too_big_v4(payload);
+    }
     if !view.is_fragment() {
         match view.protocol() {
             Protocol::GRE => gre_packet(payload),
@@ -153,6 +174,9 @@ fn ipv6_packet(bytes: &[u8]) {
         (offset(bytes, payload), payload.len()),
         (40, view.payload_len().into())
     );
+    let packet = &bytes[..40 + payload.len()];
+    changed::marked_v6(packet, view);
+    said::answer_v6(packet);
     let Ok(upper) = view.upper_layer(payload) else {
         return;
     };
@@ -162,6 +186,38 @@ fn ipv6_packet(bytes: &[u8]) {
         "extension headers come in eights"
     );
     assert!(upper.fragment.is_none() || upper.bytes.len() + 8 <= payload.len());
+    said::discovery(view, upper.bytes);
+    said::too_big_v6(view, upper.bytes);
+    if upper.fragment.is_none() {
+        match upper.protocol {
+            Protocol::GRE => gre_packet(upper.bytes),
+            protocol => segment(protocol, upper.bytes),
+        }
+    }
+}
+
+/// What the switch finds of a guest's headers lies in the frame, and is what this crate's views
+/// say.
+fn inner_headers(bytes: &[u8]) {
+    let found = Headers::of(bytes);
+    let (packet, upper) = (found.packet(bytes), found.segment(bytes));
+    for part in [packet, upper].into_iter().filter(|part| !part.is_empty()) {
+        offset(bytes, part);
+    }
+    if found.marks.any(Marks::IPV4)
+        && let Ok((view, payload)) = Ipv4::parse(packet)
+    {
+        assert_eq!((packet.len(), upper), (view.total_len().into(), payload));
+        assert_eq!((found.tos, found.protocol), (view.tos(), view.protocol().0));
+        assert_eq!(found.marks.any(Marks::FRAGMENT), view.is_fragment());
+    }
+    if found.marks.any(Marks::IPV6)
+        && let Ok((view, payload)) = Ipv6::parse(packet)
+        && let Ok(judged) = view.upper_layer(payload)
+    {
+        assert_eq!((upper, found.protocol), (judged.bytes, judged.protocol.0));
+        assert_eq!(found.tos, view.traffic_class());
+    }
 }
 
 fn gre_packet(bytes: &[u8]) {
@@ -178,12 +234,17 @@ fn gre_packet(bytes: &[u8]) {
             "cut to {cut}"
         );
     }
-    if let Some(key) = view.key() {
-        let mut again = GreRepr::keyed(key).emit()[..GreRepr::KEYED_LEN].to_vec();
-        again.extend(payload);
-        let (second, behind) = Gre::parse(&again).expect("we wrote it");
-        assert_eq!((second.key(), behind), (Some(key), payload));
-    }
+    let repr = GreRepr {
+        key: view.key(),
+        checksum: view.is_summed(),
+        sequence: view.sequence(),
+    };
+    assert_eq!(repr.len(), view.header_len());
+    let mut again = [&repr.emit()[..repr.len()], payload].concat();
+    wire::gre::complete(&mut again);
+    let (second, behind) = Gre::parse(&again).expect("we wrote it");
+    let fields = |gre: &Gre<'_>| (gre.key(), gre.is_summed(), gre.sequence());
+    assert_eq!((fields(&second), behind), (fields(&view), payload));
     if view.protocol() == EtherType::BRIDGED && payload.len() < bytes.len() {
         ethernet_frame(payload);
     }

@@ -3,9 +3,10 @@
 //! `seeds/TARGET/NAME` has each as a file, for libFuzzer to read. A test compares the files with
 //! what is written here; with `GREYHOUND_WRITE_SEEDS=1` it writes them instead.
 
-use crate::frames::{Shape, Told, UNDERLAY};
+use crate::frames::{Detail, Shape, Told, UNDERLAY};
+use crate::made;
 use wire::ethernet::BROADCAST;
-use wire::{EtherType, EthernetRepr, GreRepr, Ipv4Repr, Protocol, checksum};
+use wire::{GreRepr, Protocol};
 
 /// One input.
 #[derive(Clone, Debug)]
@@ -20,67 +21,138 @@ pub struct Seed {
 
 /// Every seed.
 pub fn all() -> Vec<Seed> {
-    let mut seeds = Vec::new();
-    let mut add = |target, name, bytes: &[u8]| {
-        seeds.push(Seed {
-            target,
-            name,
-            bytes: bytes.to_vec(),
-        });
+    let wire = made::guests().into_iter().chain(made::underlay());
+    let mut seeds: Vec<_> = wire
+        .map(|(name, bytes)| seed("wire", name, bytes))
+        .collect();
+    let bare = GreRepr {
+        checksum: true,
+        sequence: Some(7),
+        ..GreRepr::keyed(5001)
     };
-    let guest = guest_frame(18);
-    add("wire", "guest", &guest);
-    add("wire", "tagged", &tagged(&guest));
-    add("wire", "ipv6", &ipv6_frame());
-    add("wire", "tunnelled", &tunnelled(&gre(0x2000, &guest)));
-    add(
-        "wire",
-        "tunnelled-summed-sequenced",
-        &tunnelled(&gre(0xb000, &guest)),
-    );
-    add("wire", "gre", &gre(0xb000, &guest));
-
-    for (name, text) in DOCUMENTS {
-        add("program", name, text.as_bytes());
-    }
-
-    let mut broadcast = guest.clone();
-    broadcast[..6].copy_from_slice(&BROADCAST);
-    let told = |port, shape, bytes: &[u8]| Told {
-        wait: 0,
-        port,
-        shape,
-        bytes: bytes.to_vec(),
-    };
-    let enveloped = |peer, key| told(UNDERLAY, Shape::Enveloped { peer, key }, &guest);
-    let conversation = [
-        told(1, Shape::AsIs, &broadcast),
-        enveloped(0, 0),
-        told(2, Shape::AsIs, &guest),
-        told(1, Shape::AsIs, &guest),
-    ];
-    add("path", "conversation", &Told::encode(&conversation));
-    let strangers = [
-        enveloped(3, 0),
-        enveloped(0, 3),
-        told(
-            UNDERLAY,
-            Shape::AsIs,
-            &outer([192, 0, 2, 2], [192, 0, 2, 7], &guest),
-        ),
-        told(UNDERLAY, Shape::Mended, &tunnelled(&gre(0x0000, &guest))),
-        told(UNDERLAY, Shape::AsIs, &ipv6_frame()),
-        told(7, Shape::AsIs, &guest),
-    ];
-    add("path", "strangers", &Told::encode(&strangers));
-    let mut later = told(1, Shape::AsIs, &guest);
-    later.wait = 200;
-    let forgotten = [told(2, Shape::AsIs, &broadcast), later];
-    add("path", "forgotten", &Told::encode(&forgotten));
+    let guest = made::guest_frame(18);
+    seeds.push(seed("wire", "gre", made::gre(bare, &guest)));
+    let documents = DOCUMENTS.iter();
+    seeds.extend(documents.map(|(name, text)| seed("program", name, text.as_bytes().to_vec())));
+    seeds.extend(stories());
+    seeds.extend(each());
     seeds
 }
 
-const DOCUMENTS: [(&str, &str); 5] = [
+fn seed(target: &'static str, name: &'static str, bytes: Vec<u8>) -> Seed {
+    Seed {
+        target,
+        name,
+        bytes,
+    }
+}
+
+fn told(port: u8, shape: Shape, bytes: &[u8]) -> Told {
+    Told {
+        wait: 0,
+        port,
+        shape,
+        detail: Detail::default(),
+        bytes: bytes.to_vec(),
+    }
+}
+
+/// A frame of a peer's, by the number of its peer, its key and its variant.
+fn peers(shape: Shape, detail: (u8, u8, u8), bytes: &[u8]) -> Told {
+    Told {
+        detail: Detail::of(detail.0, detail.1, detail.2),
+        ..told(UNDERLAY, shape, bytes)
+    }
+}
+
+/// Frames that have to do with each other.
+fn stories() -> Vec<Seed> {
+    let guest = made::guest_frame(18);
+    let mut broadcast = guest.clone();
+    broadcast[..6].copy_from_slice(&BROADCAST);
+    let path = |name, all: &[Told]| seed("path", name, Told::encode(0, all));
+    let stranger = made::outer([192, 0, 2, 9].into(), Protocol::GRE, 0, &guest);
+    let mut elsewhere = stranger.clone();
+    elsewhere[33] = 7; // the last byte of the outer destination
+    let unkeyed = peers(Shape::Wrapped, (1, 2, 0), &guest);
+    let mut later = told(1, Shape::AsIs, &guest);
+    later.wait = 255;
+    let piece = |peer, variant| peers(Shape::Piece, (peer, 0, variant), &guest);
+    let mut hopeless = piece(1, 0);
+    hopeless.wait = 8;
+    let numbered = |low: u8, high: u8| {
+        let mut frame = guest.clone();
+        let end = frame.len();
+        frame[end - 2..].copy_from_slice(&[high, low]);
+        peers(Shape::Numbered, (0, 0, 0), &frame)
+    };
+    let too_big = |peer, key| peers(Shape::TooBig, (peer, key, 0), &[2, 200, 5, 220]);
+    vec![
+        path(
+            "conversation",
+            &[
+                told(1, Shape::AsIs, &broadcast),
+                peers(Shape::Wrapped, (0, 0, 0), &guest),
+                told(2, Shape::AsIs, &guest),
+                told(1, Shape::AsIs, &guest),
+            ],
+        ),
+        path(
+            "strangers",
+            &[
+                peers(Shape::Wrapped, (3, 0, 0), &guest),
+                peers(Shape::Wrapped, (0, 5, 0), &guest),
+                told(UNDERLAY, Shape::Mended, &elsewhere),
+                unkeyed,
+                told(UNDERLAY, Shape::AsIs, &broadcast[..12]),
+                told(10, Shape::AsIs, &guest),
+            ],
+        ),
+        path(
+            "begun-again",
+            &[numbered(0, 1), numbered(0, 0), numbered(1, 0)],
+        ),
+        path("forgotten", &[told(2, Shape::AsIs, &broadcast), later]),
+        path(
+            "pieces",
+            &[piece(0, 1), piece(0, 0), piece(4, 0), piece(4, 1), hopeless],
+        ),
+        path("too-big-and-again", &[too_big(0, 0), too_big(4, 0)]),
+        path(
+            "questions",
+            &made::guests()
+                .iter()
+                .map(|(_, frame)| told(6, Shape::AsIs, frame))
+                .collect::<Vec<_>>(),
+        ),
+    ]
+}
+
+/// Each packet there is, by itself, in a VLAN and not.
+fn each() -> Vec<Seed> {
+    let guests = made::guests().into_iter().flat_map(|(_, frame)| {
+        let ports = [1, 3, 6, 7];
+        ports.map(|port| told(port, Shape::AsIs, &frame))
+    });
+    let underlay = made::underlay();
+    let underlay = underlay
+        .iter()
+        .map(|(_, frame)| told(UNDERLAY, Shape::Mended, frame));
+    vec![
+        seed(
+            "path",
+            "guests",
+            Told::encode(0, &guests.collect::<Vec<_>>()),
+        ),
+        seed(
+            "path",
+            "underlay",
+            Told::encode(1, &underlay.collect::<Vec<_>>()),
+        ),
+    ]
+}
+
+const DOCUMENTS: [(&str, &str); 6] = [
     (
         "whole-host",
         r#"[{"version":1,"kind":"underlay","name":"u","endpoint":"10.0.0.1","interface":"eth0"},
@@ -88,6 +160,20 @@ const DOCUMENTS: [(&str, &str); 5] = [
 {"version":1,"kind":"tunnel","name":"red-h2","vnet":5001,"remote":"10.0.0.2"},
 {"version":1,"kind":"port","name":"a","vnet":5001,"interface":"gh-a","mac":"02:00:00:00:00:01"},
 {"version":1,"kind":"port","name":"b","vnet":5001,"interface":"gh-b","mac":"any"}]"#,
+    ),
+    (
+        "everything",
+        r#"[{"version":1,"kind":"underlay","name":"u","endpoint":["10.0.0.1","2001:db8::1"],"interface":"e",
+"vlan":7},
+{"version":1,"kind":"network","name":"n","vnet":0,"stations":5,"suppress":false,"flood":{"unknown":false},
+"neighbours":[{"address":"10.1.0.1","mac":"02:00:00:00:00:01","router":true}]},
+{"version":1,"kind":"tunnel","name":"t","vnet":0,"remote":"2001:db8::2","keyed":false,"checksum":true,
+"sequence":"ordered","transport":"udp","ttl":9,"dscp":"uniform","oversize":"answer"},
+{"version":1,"kind":"tunnel","name":"s","vnet":0,"remote":"10.0.0.2","df":"clear","dscp":46,
+"sequence":"sent","oversize":"outer"},
+{"version":1,"kind":"port","name":"p","vnet":0,"interface":"p0","mac":"02:00:00:00:00:01",
+"addresses":["10.1.0.0/24","2001:db8::5"],"allow":["dhcp_server","router"],"stations":3,
+"storm":{"broadcast":1},"rate":{"from_guest_mbit":1,"to_guest_mbit":1000}}]"#,
     ),
     (
         "unknown-field",
@@ -100,103 +186,14 @@ const DOCUMENTS: [(&str, &str); 5] = [
     ),
     (
         "next-hops",
-        r#"{"next_hops":{"next_hops":[{"remote":"10.0.0.2","interface":"eth0",
-"source":"02:00:00:00:00:01","destination":"02:00:00:00:00:02","mtu":1600}]}}"#,
+        r#"{"next_hops":{"next_hops":[{"remote":"2001:db8::2","hops":[{"interface":"eth0",
+"source":"02:00:00:00:00:01","destination":"02:00:00:00:00:02"}],"mtu":1600}]}}"#,
     ),
     (
         "answer",
         r#"{"outcomes":[{"refused":{"id":{"kind":"port","name":"a"},"field":"vnet","why":"?"}}]}"#,
     ),
 ];
-
-/// A guest's frame with `len` bytes in UDP, from station 1 to station 2.
-pub(crate) fn guest_frame(len: u16) -> Vec<u8> {
-    let ethernet = EthernetRepr {
-        destination: [0x02, 0, 0, 0, 0, 2],
-        source: [0x02, 0, 0, 0, 0, 1],
-        ethertype: EtherType::IPV4,
-    };
-    let ip = ipv4(Protocol::UDP, [10, 1, 0, 1], [10, 1, 0, 2], 8 + len);
-    let mut udp = vec![0x82, 0x35, 0x00, 0x35];
-    udp.extend((8 + len).to_be_bytes());
-    udp.extend([0, 0]);
-    udp.resize(8 + usize::from(len), 0x5a);
-    let pseudo = checksum::pseudo_v4(ip.source, ip.destination, ip.protocol.0, 8 + len);
-    let sum = checksum::for_udp(!checksum::add(pseudo, checksum::sum(&udp)));
-    udp[6..8].copy_from_slice(&sum.to_be_bytes());
-    [&ethernet.emit()[..], &ip.emit(), &udp].concat()
-}
-
-fn ipv4(protocol: Protocol, source: [u8; 4], destination: [u8; 4], payload_len: u16) -> Ipv4Repr {
-    Ipv4Repr {
-        source: source.into(),
-        destination: destination.into(),
-        protocol,
-        ttl: 64,
-        tos: 0,
-        identification: 0,
-        dont_fragment: true,
-        payload_len,
-    }
-}
-
-/// GRE with `flags`, the key 5001 and sequence number 7 if they ask for it, and a right checksum.
-fn gre(flags: u16, inner: &[u8]) -> Vec<u8> {
-    let mut bytes = flags.to_be_bytes().to_vec();
-    bytes.extend([0x65, 0x58]);
-    for (flag, field) in [(0x8000, 0u32), (0x2000, 5001), (0x1000, 7)] {
-        if flags & flag != 0 {
-            bytes.extend(field.to_be_bytes());
-        }
-    }
-    bytes.extend(inner);
-    if flags & 0x8000 != 0 {
-        let sum = checksum::of(&bytes);
-        bytes[4..6].copy_from_slice(&sum.to_be_bytes());
-    }
-    bytes
-}
-
-/// `payload` as GRE from peer to us.
-fn tunnelled(payload: &[u8]) -> Vec<u8> {
-    outer([192, 0, 2, 2], [192, 0, 2, 1], payload)
-}
-
-/// The outer headers of `payload`, in front of it.
-pub(crate) fn outer(source: [u8; 4], destination: [u8; 4], payload: &[u8]) -> Vec<u8> {
-    let ethernet = EthernetRepr {
-        destination: [0x02, 0xff, 0, 0, 0, 1],
-        source: [0x02, 0xff, 0, 0, 0, 2],
-        ethertype: EtherType::IPV4,
-    };
-    let len = u16::try_from(payload.len()).unwrap_or(Ipv4Repr::MAX_PAYLOAD);
-    let ip = ipv4(Protocol::GRE, source, destination, len);
-    [&ethernet.emit()[..], &ip.emit(), payload].concat()
-}
-
-/// GRE as we send it, with `inner` behind it.
-pub(crate) fn keyed(key: u32, inner: &[u8]) -> Vec<u8> {
-    [&GreRepr::keyed(key).emit()[..GreRepr::KEYED_LEN], inner].concat()
-}
-
-fn tagged(frame: &[u8]) -> Vec<u8> {
-    let tags = [0x88, 0xa8, 0, 7, 0x81, 0, 0, 42];
-    [&frame[..12], &tags, &frame[12..]].concat()
-}
-
-fn ipv6_frame() -> Vec<u8> {
-    #[rustfmt::skip]
-    let packet = [
-        0x33, 0x33, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 1, 0x86, 0xdd, // Ethernet, to all nodes
-        0x60, 0, 0, 0, 0, 24, 0, 255,                            // hop-by-hop options next
-        0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-        0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-        44, 0, 1, 4, 0, 0, 0, 0,                                 // fragment next
-        58, 0, 0, 1, 0, 0, 0, 9,                                 // ICMP next, first fragment
-        128, 0, 0x12, 0x34, 0, 1, 0, 1,                          // echo request
-    ];
-    packet.to_vec()
-}
 
 #[cfg(test)]
 mod tests {
@@ -242,12 +239,12 @@ mod tests {
             let (_, text) = DOCUMENTS.iter().find(|(known, _)| *known == name).unwrap();
             program::read(text.as_bytes()).map(|programs| programs.len())
         };
-        assert_eq!(read("whole-host"), Ok(5));
+        assert_eq!((read("whole-host"), read("everything")), (Ok(5), Ok(5)));
         assert!(read("unknown-field").is_err());
         for name in ["put-and-withdraw", "next-hops"] {
             let (_, text) = DOCUMENTS.iter().find(|(known, _)| *known == name).unwrap();
             serde_json::from_str::<program::link::Request>(text).unwrap();
         }
-        serde_json::from_str::<program::link::Answer>(DOCUMENTS[4].1).unwrap();
+        serde_json::from_str::<program::link::Answer>(DOCUMENTS[5].1).unwrap();
     }
 }

@@ -1,123 +1,37 @@
-//! One worker without a thread, and the judge of what it does.
+//! One worker without a thread.
 
-use super::told::{ENDPOINT, KEYS, PEERS, Told};
+use super::judge::Judge;
+use super::scene::{LIMITS, SCENES, Scene};
+use super::told::Told;
+use crate::made;
+use core::net::IpAddr;
 use core::ops::AddAssign;
 use core::time::Duration;
 use frame::{Frame, FramePool, Region};
-use program::link::{Hop, NextHop};
-use program::{Epoch, Interface, Mac, Name, Program, Programs, Step, Vnet};
+use program::{Mac, Vnet};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::LazyLock;
-use switch::path::{arrived, depart, inbound, outbound};
+use switch::path::{arrived, depart, inbound, outbound, tend};
 use switch::{
-    Batch, Cell, Compiler, Config, Counters, DropReason, Ledger, Limits, Marks, NOWHERE, Packet,
-    PortFacts, PortKey, Role, State, Turn, Verdict, WorkerId,
+    Batch, Cell, Config, Counters, DropReason, Ledger, Marks, Packet, Role, State, Turn, Verdict,
+    WorkerId,
 };
 use tables::{Instant, Location};
-use wire::{Ethernet, Gre, Ipv4, Protocol, ethernet};
+use wire::{Ipv4, Ipv6, Protocol, icmp};
 
-/// What is in force. Peers and keys are those of `told`; port e is not attached.
-const PROGRAMS: &str = r#"[
-    {"version": 1, "kind": "underlay", "name": "u", "endpoint": "192.0.2.1", "interface": "u0"},
-    {"version": 1, "kind": "network", "name": "red", "vnet": 5001, "aging_s": 60},
-    {"version": 1, "kind": "network", "name": "blue", "vnet": 0},
-    {"version": 1, "kind": "network", "name": "lonely", "vnet": 4294967295, "mtu": 576},
-    {"version": 1, "kind": "tunnel", "name": "red-2", "vnet": 5001, "remote": "192.0.2.2"},
-    {"version": 1, "kind": "tunnel", "name": "red-3", "vnet": 5001, "remote": "192.0.2.3"},
-    {"version": 1, "kind": "tunnel", "name": "red-4", "vnet": 5001, "remote": "192.0.2.4"},
-    {"version": 1, "kind": "tunnel", "name": "blue-2", "vnet": 0, "remote": "192.0.2.2"},
-    {"version": 1, "kind": "port", "name": "a", "vnet": 5001, "interface": "a0",
-     "mac": "02:00:00:00:00:01"},
-    {"version": 1, "kind": "port", "name": "b", "vnet": 5001, "interface": "b0", "mac": "any"},
-    {"version": 1, "kind": "port", "name": "c", "vnet": 0, "interface": "c0", "mac": "any"},
-    {"version": 1, "kind": "port", "name": "d", "vnet": 4294967295, "interface": "d0",
-     "mac": "any"},
-    {"version": 1, "kind": "port", "name": "e", "vnet": 5001, "interface": "e0", "mac": "any"}
-]"#;
-
-/// Few of each, so that the ends of all are met: a table is full, a pool empty, a flood too wide.
-const LIMITS: Limits = Limits {
-    ports: 8,
-    networks: 4,
-    tunnels: 8,
-    stations: 8,
-    neighbours: 8,
-    fragmented: 4,
-    frames: 24,
-    jumbo: 0,
-};
-
-/// The config, and the slots of the ports by their number in an input.
-static TOLD: LazyLock<(Config, Vec<u16>)> = LazyLock::new(config);
-
-fn name(text: &str) -> Name {
-    text.to_owned().try_into().expect("a name")
-}
-
-fn interface(text: &str) -> Interface {
-    text.to_owned().try_into().expect("an interface")
-}
-
-fn config() -> (Config, Vec<u16>) {
-    let mut programs = Programs::default();
-    for (_, program) in program::read(PROGRAMS.as_bytes()).expect("they are good") {
-        let epoch = Epoch(1);
-        let put = programs.apply(&Step::Put { epoch, program });
-        put.expect("they are good, and in order");
-    }
-    let key = |program: &Program| match program {
-        Program::Underlay(underlay) => Some(PortKey::from(underlay)),
-        Program::Port(port) => Some(PortKey::from(port)),
-        _ => None,
-    };
-    let keys: Vec<_> = programs
-        .iter()
-        .filter_map(|(_, program)| key(program))
-        .collect();
-    let attached = keys.iter().filter(|key| key.name != name("e")).map(|key| {
-        (
-            key.clone(),
-            PortFacts {
-                mtu: 1600,
-                queues: 1,
-            },
-        )
-    });
-    let way = |peer: [u8; 4], mtu| {
-        let remote = IpAddr::from(peer);
-        let hop = NextHop {
-            remote,
-            hops: vec![Hop {
-                interface: interface("u0"),
-                source: Mac([0x02, 0xff, 0, 0, 0, 1]),
-                destination: Mac([0x02, 0xff, 0, 0, 0, peer[3]]),
-            }],
-            mtu,
-        };
-        (remote, hop)
-    };
-    let ways = BTreeMap::from([way(PEERS[0], 1600), way(PEERS[1], 300)]);
-    let mut compiler = Compiler::new(LIMITS, 1);
-    let config = compiler.compile(&programs, &ways, &attached.collect());
-    let mut slots: Vec<_> = keys
-        .iter()
-        .filter_map(|key| compiler.port_slot(key))
-        .collect();
-    assert_eq!(slots.len(), 6, "an underlay and five guests");
-    slots.extend([NOWHERE, 7]); // ports that no program names
-    (config, slots)
-}
+/// Addresses that may be heard behind a port, for each of its stations.
+const ADDRESSES_A_STATION: usize = 4;
 
 /// What became of the frames of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Came in.
     pub received: u64,
-    /// Left, copies among them.
+    /// Left, copies and answers among them.
     pub sent: u64,
     /// Ended here, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// What else was counted, by name; and `answered` and `merged`.
+    pub noted: BTreeMap<&'static str, u64>,
 }
 
 impl AddAssign for Tally {
@@ -127,11 +41,15 @@ impl AddAssign for Tally {
         for (reason, count) in other.dropped {
             *self.dropped.entry(reason).or_default() += count;
         }
+        for (name, count) in other.noted {
+            *self.noted.entry(name).or_default() += count;
+        }
     }
 }
 
 /// One worker without a thread.
 pub(super) struct World {
+    scene: &'static Scene,
     state: State,
     counters: Counters,
     pool: FramePool,
@@ -139,33 +57,46 @@ pub(super) struct World {
     waiting: Vec<(u16, Batch)>,
     copies: Batch,
     now: Instant,
+    judge: Judge,
     tally: Tally,
+    /// Frames that were dropped before its time.
+    lost: u64,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    /// One in which scene `number` is in force.
+    pub(super) fn new(number: u8) -> Self {
+        let scene = &SCENES[usize::from(number) % SCENES.len()];
         Self {
+            scene,
             state: State::new(&LIMITS, 7),
             counters: Counters::new(&LIMITS),
             pool: FramePool::new(Region::heap(LIMITS.frames)),
-            waiting: TOLD.1.iter().map(|slot| (*slot, Batch::new(32))).collect(),
-            copies: Batch::new(6),
+            waiting: (scene.slots.iter())
+                .map(|slot| (*slot, Batch::new(32)))
+                .collect(),
+            copies: Batch::new(8),
             now: Instant::START,
+            judge: Judge::default(),
             tally: Tally::default(),
+            lost: frame::lost(),
         }
     }
 
-    pub(super) fn wait(&mut self, seconds: u8) {
-        self.now = self.now + Duration::from_secs(seconds.into());
+    pub(super) fn wait(&mut self, quarters: u8) {
+        self.now = self.now + Duration::from_millis(250) * u32::from(quarters);
     }
 
     /// Queues a frame; if there is no buffer for it, what waits is decided first.
     pub(super) fn receive(&mut self, told: &Told) {
+        let Some(bytes) = told.frame().or_else(|| about(self.scene, told)) else {
+            return;
+        };
         if self.pool.free() == 0 {
             self.turn();
         }
         let mut frame = self.pool.take().expect("a turn brings all home");
-        if frame.fill(&told.frame()).is_err() {
+        if frame.fill(&bytes).is_err() {
             self.pool.give(frame); // no device would bring so long a frame
             return;
         }
@@ -178,24 +109,26 @@ impl World {
 
     /// Decides what waits, and looks at every frame that leaves.
     pub(super) fn turn(&mut self) {
-        let config = &TOLD.0;
+        let (scene, before) = (self.scene, self.lost());
+        let config = &scene.config;
         let mut gone = Vec::new();
+        let mut turn = Turn {
+            now: self.now,
+            worker: WorkerId(0),
+            config,
+            state: &mut self.state,
+            counters: &self.counters,
+            pool: &mut self.pool,
+            copies: &mut self.copies,
+            seen: Marks::NONE,
+        };
+        tend(&mut turn);
         for (slot, batch) in &mut self.waiting {
-            let mut turn = Turn {
-                now: self.now,
-                worker: WorkerId(0),
-                config,
-                state: &mut self.state,
-                counters: &self.counters,
-                pool: &mut self.pool,
-                copies: &mut self.copies,
-                seen: Marks::NONE,
-            };
             for packet in &*batch {
                 arrived(&turn, packet);
             }
-            match config.port(*slot).map(|port| port.role) {
-                Some(Role::Guest { .. }) => outbound(&mut turn, batch),
+            match config.port(*slot).map(|port| &port.role) {
+                Some(Role::Guest(_)) => outbound(&mut turn, batch),
                 Some(Role::Underlay) => inbound(&mut turn, batch),
                 None => {
                     for packet in batch.iter_mut() {
@@ -203,18 +136,36 @@ impl World {
                     }
                 }
             }
+            let judge = &mut self.judge;
             depart(&mut turn, batch, |turn, packet| {
-                judge(config, &packet);
+                judge.look(scene, turn.state, turn.now, &packet);
                 let (port, vnet) = (packet.origin.port, packet.vnet);
-                turn.counters.both(port, vnet, Cell::Sent, 1);
+                let became = if packet.is_answer() {
+                    Cell::Answered
+                } else {
+                    Cell::Sent
+                };
+                turn.counters.both(port, vnet, became, 1);
                 gone.push(packet.frame);
             });
         }
+        self.judge.rest(self.lost() > before);
         self.settle(gone);
+        self.look_at_tables();
     }
 
-    /// What must hold after a turn.
-    fn settle(&mut self, gone: Vec<Frame>) {
+    /// Copies and pieces for which there was no room.
+    fn lost(&self) -> u64 {
+        let reasons = [DropReason::NoFrame, DropReason::FloodLimit];
+        let ports = self.counters.ports.iter();
+        ports
+            .map(|ledger| reasons.map(|reason| ledger.dropped(reason)))
+            .map(|[frame, flood]| frame + flood)
+            .sum()
+    }
+
+    /// What must hold of frames and ledgers after a turn. Returns how many fragments are held.
+    fn settle(&mut self, gone: Vec<Frame>) -> u64 {
         self.tally.sent += gone.len() as u64;
         assert_eq!(
             self.pool.free() + gone.len(),
@@ -224,42 +175,122 @@ impl World {
         for frame in gone {
             self.pool.give(frame);
         }
-        let ledgers = self.counters.ports.iter().chain(&self.counters.vnets);
-        for (slot, ledger) in ledgers.enumerate() {
-            let came = ledger.get(Cell::Received) + ledger.get(Cell::Copied);
-            let went = ledger.get(Cell::Sent) + drops(ledger);
-            assert_eq!(came, went, "ledger {slot} does not balance");
+        let mut held = 0;
+        for (slot, ledger) in (0..).zip(&self.counters.ports) {
+            let left = remainder(ledger);
+            // Only the underlay brings parts of what nobody has looked at yet.
+            let most = if slot == self.scene.config.underlay {
+                i128::MAX
+            } else {
+                0
+            };
+            assert!(
+                (0..=most).contains(&left),
+                "port {slot} does not balance: {left}"
+            );
+            held += u64::try_from(left).expect("it is not negative");
         }
+        for (slot, ledger) in self.counters.vnets.iter().enumerate() {
+            assert_eq!(remainder(ledger), 0, "network {slot} does not balance");
+        }
+        held
+    }
+
+    /// What must hold of what is remembered.
+    fn look_at_tables(&mut self) {
+        let config = &self.scene.config;
         let fdb = &self.state.fdb;
+        let mut behind: BTreeMap<u16, usize> = BTreeMap::new();
+        let mut within: BTreeMap<Vnet, usize> = BTreeMap::new();
         for entry in fdb.entries(self.now, 0, fdb.buckets()) {
             let (vnet, mac) = (entry.station.vnet(), entry.station.mac());
             assert!(Mac(mac).is_station(), "{mac:02x?} was learned");
-            assert_eq!(
-                vnet_of(&TOLD.0, entry.location),
-                Some(vnet),
-                "learned elsewhere"
-            );
-        }
-    }
-
-    pub(super) fn end(mut self) -> Tally {
-        for reason in DropReason::ALL {
-            let ports = self.counters.ports.iter();
-            let count: u64 = ports.map(|ledger| ledger.dropped(*reason)).sum();
-            if count > 0 {
-                self.tally.dropped.insert(reason.name(), count);
+            assert_eq!(vnet_of(config, entry.location), Some(vnet), "elsewhere");
+            *within.entry(vnet).or_default() += 1;
+            if let Location::Port { slot, .. } = entry.location {
+                *behind.entry(slot).or_default() += 1;
             }
         }
-        assert_eq!(frame::lost(), 0, "a frame was dropped");
+        for (vnet, known) in within {
+            let network = config
+                .network_of(vnet)
+                .and_then(|slot| config.network(slot));
+            let most = network.expect("it is there").stations as usize;
+            assert!(
+                known <= most,
+                "{known} stations of {vnet}, and {most} may be"
+            );
+        }
+        for (slot, known) in behind {
+            let most = self.scene.stations[&slot];
+            assert!(
+                known <= most,
+                "{known} stations behind {slot}, and {most} may be"
+            );
+        }
+        let neighbours = &self.state.neighbours;
+        let mut behind: BTreeMap<u16, usize> = BTreeMap::new();
+        for entry in neighbours.entries(self.now, 0, neighbours.buckets()) {
+            let heard = entry.neighbour;
+            assert!(!heard.address.is_unspecified() && heard.mac[0] & 1 == 0);
+            assert_eq!(
+                vnet_of(config, heard.location),
+                Some(heard.vnet),
+                "elsewhere"
+            );
+            if let Location::Port { slot, .. } = heard.location {
+                *behind.entry(slot).or_default() += 1;
+            }
+        }
+        for (slot, known) in behind {
+            let most = self.scene.stations[&slot].saturating_mul(ADDRESSES_A_STATION);
+            assert!(
+                known <= most,
+                "{known} addresses behind {slot}, and {most} may be"
+            );
+        }
+        let mut events = Vec::with_capacity(64);
+        self.state.tell(&mut events);
+        let known = |vnet| config.network_of(vnet).is_some();
+        assert!(events.iter().all(|event| known(event.vnet)), "{events:?}");
+    }
+
+    /// Lets what waits for others be given up, and counts.
+    pub(super) fn end(mut self) -> Tally {
+        self.turn();
+        self.wait(8);
+        self.turn();
+        assert_eq!(self.settle(Vec::new()), 0, "fragments are held for ever");
+        for reason in DropReason::ALL {
+            self.note_drops(*reason);
+        }
+        let more = [(Cell::Answered, "answered"), (Cell::Merged, "merged")];
+        for (cell, name) in Cell::NOTED.into_iter().chain(more) {
+            let count: u64 = self.counters.ports.iter().map(|l| l.get(cell)).sum();
+            if count > 0 {
+                self.tally.noted.insert(name, count);
+            }
+        }
+        assert_eq!(frame::lost(), self.lost, "a frame was dropped");
         self.tally
+    }
+
+    fn note_drops(&mut self, reason: DropReason) {
+        let ports = self.counters.ports.iter();
+        let count: u64 = ports.map(|ledger| ledger.dropped(reason)).sum();
+        if count > 0 {
+            self.tally.dropped.insert(reason.name(), count);
+        }
     }
 }
 
-fn drops(ledger: &Ledger) -> u64 {
-    DropReason::ALL
-        .iter()
-        .map(|reason| ledger.dropped(*reason))
-        .sum()
+/// What `ledger` has neither let go nor ended: fragments that are held.
+fn remainder(ledger: &Ledger) -> i128 {
+    let drops = DropReason::ALL.iter().map(|reason| ledger.dropped(*reason));
+    let came = [Cell::Received, Cell::Copied].map(|cell| ledger.get(cell));
+    let went = [Cell::Sent, Cell::Answered, Cell::Merged].map(|cell| ledger.get(cell));
+    let sum = |counts: &[u64]| counts.iter().copied().map(i128::from).sum::<i128>();
+    sum(&came) - sum(&went) - drops.map(i128::from).sum::<i128>()
 }
 
 /// The network of what is at `location`.
@@ -271,60 +302,29 @@ fn vnet_of(config: &Config, location: Location) -> Option<Vnet> {
     Some(config.network(network)?.vnet)
 }
 
-/// Looks at a frame that leaves: may it, this way?
-fn judge(config: &Config, packet: &Packet) {
-    let Verdict::Send(exit) = packet.verdict else {
-        panic!("one worker hands nothing over: {:?}", packet.verdict)
-    };
-    let port = config.port(exit).expect("it leaves by a port");
-    assert!(port.up, "it leaves by a port that is down");
-    assert_ne!(exit, packet.origin.port, "it leaves where it came from");
-    let network = config.network(packet.vnet).expect("it is of a network");
-    if packet.origin.tunnel == NOWHERE {
-        let home = config.network_of_port(packet.origin.port);
-        assert_eq!(home, packet.vnet, "it changed its network");
-    } else {
-        let tunnel = config
-            .tunnel(packet.origin.tunnel)
-            .expect("it came through one");
-        assert_eq!(tunnel.network, packet.vnet, "it changed its network");
-    }
-    let bytes = packet.frame.bytes();
-    let inner = match port.role {
-        Role::Guest { network, .. } => {
-            assert_eq!(network, packet.vnet, "it leaves its network");
-            bytes
+/// What a router says of our packets through the tunnel that `told` names: with the headers that
+/// the tunnel does send, so that no chance is needed to be believed.
+fn about(scene: &Scene, told: &Told) -> Option<Vec<u8>> {
+    let (remote, key) = (told.detail.peer(), told.detail.key());
+    let tunnel = scene.config.tunnel(scene.config.tunnel_of(remote, key)?)?;
+    let way = tunnel.ways.first()?;
+    let mut sent = way.outer[usize::from(way.ip_at)..usize::from(way.len)].to_vec();
+    let (fits, len) = told.too_big();
+    sent.resize(usize::from(len).clamp(sent.len(), 1500), 0);
+    let mut said = [0; 1280];
+    let message = match remote {
+        IpAddr::V4(peer) => {
+            sent[2..4].copy_from_slice(&len.to_be_bytes());
+            let len = icmp::too_big_v4(&mut said, &sent, peer, made::ENDPOINT, fits);
+            (Protocol::ICMP, said[Ipv4::MIN_LEN..len].to_vec())
         }
-        Role::Underlay => {
-            assert_eq!(packet.origin.tunnel, NOWHERE, "it goes from peer to peer");
-            envelope(network.vnet, bytes)
+        IpAddr::V6(peer) => {
+            let len = len.saturating_sub(40);
+            sent[4..6].copy_from_slice(&len.to_be_bytes());
+            let len = icmp::too_big_v6(&mut said, &sent, peer, made::ENDPOINT_V6, fits.into());
+            (Protocol::ICMPV6, said[Ipv6::LEN..len].to_vec())
         }
     };
-    let tags = ethernet::MAX_TAGS * ethernet::TAG_LEN;
-    assert!(
-        bytes.len() <= port.max_frame + tags,
-        "{} bytes leave",
-        bytes.len()
-    );
-    let (header, _) = Ethernet::parse(inner).expect("it has a header");
-    assert!(!ethernet::is_link_local_control(header.destination()));
-    assert!(Mac(header.source()).is_station(), "nobody sent it");
-}
-
-/// The frame in an envelope that is right in every field.
-fn envelope(vnet: Vnet, bytes: &[u8]) -> &[u8] {
-    let (_, packet) = Ethernet::parse(bytes).expect("we wrote it");
-    let (outer, payload) = Ipv4::parse(packet).expect("we wrote it");
-    assert_eq!(packet.len(), usize::from(outer.total_len()));
-    assert_eq!(outer.source(), Ipv4Addr::from(ENDPOINT));
-    assert!(
-        PEERS[..2].contains(&outer.destination().octets()),
-        "to a peer with a way"
-    );
-    assert_eq!((outer.protocol(), outer.ttl()), (Protocol::GRE, 64));
-    assert!(outer.dont_fragment() && !outer.is_fragment() && outer.options().is_empty());
-    let (gre, inner) = Gre::parse(payload).expect("we wrote it");
-    assert_eq!((gre.key(), gre.header_len()), (Some(vnet.0), 8));
-    assert!(KEYS[..3].contains(&vnet.0));
-    inner
+    let frame = made::outer(remote, message.0, 0xc0, &message.1);
+    Some(made::mended(frame))
 }
