@@ -74,8 +74,8 @@ pub enum Allowed {
     Router,
 }
 
-/// How many frames of a guest are flooded, in packets per second, a tenth of that at once. 0 lets
-/// none through.
+/// How many frames of a guest are flooded, in packets per second, a tenth of that at once, but 8 at
+/// least. 0 lets none through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storm {
@@ -98,7 +98,7 @@ impl Default for Storm {
 }
 
 /// How much a guest may send and be sent, in Mbit/s (10^6 bits of whole frames, without what
-/// Ethernet adds on the wire), 50 ms of it at once: 1 to 1,000,000.
+/// Ethernet adds on the wire), 50 ms of it at once, but 65,536 bytes at least: 1 to 1,000,000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shape {

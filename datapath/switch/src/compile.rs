@@ -5,10 +5,12 @@ mod slots;
 mod way;
 
 use crate::config::peer_key;
+use crate::services::WHOLE_LEN;
 use crate::{Config, Limits, Network, Port, Role, Tunnel, Way, WorkerId};
 use core::time::Duration;
+use hashbrown::HashMap;
 use program::link::NextHop;
-use program::{Allowed, Endpoint, Interface, Name, Speaks, Vnet};
+use program::{Allowed, Endpoint, Interface, Name, Speaks, Transport, Vnet};
 use program::{NetworkProgram, PortProgram, Programs, TunnelProgram, UnderlayProgram};
 use slots::Slots;
 use std::collections::BTreeMap;
@@ -196,6 +198,7 @@ impl Compiler {
             neighbours: (program.neighbours.iter())
                 .map(|neighbour| (neighbour.address, (neighbour.mac.0, neighbour.router)))
                 .collect(),
+            owners: HashMap::default(),
             ports: Vec::new(),
             tunnels: Vec::new(),
         });
@@ -225,6 +228,9 @@ impl Compiler {
             return;
         };
         if let Speaks::As(mac) = program.mac {
+            if facts.is_some() {
+                network.owners.insert(mac.0, slot);
+            }
             let hosts = program.addresses.iter().flatten();
             let hosts = hosts.filter(|prefix| prefix.is_one());
             let routes = program.allow.contains(&Allowed::Router);
@@ -280,7 +286,10 @@ impl Compiler {
                 config.by_other.insert((remote, key), slot);
             }
         }
+        config.peers.insert(program.remote);
+        let max_cut = ways.first().map_or(0, |way| self.max_cut(way, program));
         config.tunnels[usize::from(slot)] = Some(Tunnel {
+            max_cut,
             generation: self.tunnels.generation(slot),
             network,
             remote: program.remote,
@@ -295,6 +304,15 @@ impl Compiler {
         if let Some(network) = &mut config.networks[usize::from(network)] {
             network.tunnels.push(slot);
         }
+    }
+
+    /// What a peer like us can put together of what goes by `way`, less the headers it has itself.
+    fn max_cut(&self, way: &Way, program: &TunnelProgram) -> usize {
+        if program.transport == Transport::Udp {
+            return 0; // RFC 8086 §4.1
+        }
+        let outer = usize::from(way.len).max(WHOLE_LEN + usize::from(way.len - way.gre_at));
+        self.limits.longest() - outer
     }
 
     /// The ways to the peer that `hop` knows, by the underlay's own interface.

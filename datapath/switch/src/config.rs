@@ -2,7 +2,7 @@
 
 use crate::{Counters, NOWHERE, State, WorkerId};
 use core::time::Duration;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use program::{DontFragment, Dscp, Endpoint, Flooded, Mac, Oversize, Sequence, Speaks, Vnet};
 use std::net::{IpAddr, Ipv4Addr};
 use tables::Rate;
@@ -22,6 +22,9 @@ pub const OUTER_MAX: usize =
 
 /// A map that is read on the path.
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// A set that is read on the path.
+type Set<K> = HashSet<K, foldhash::fast::FixedState>;
 
 /// How much the datapath has room for. Fixed at start; every table is sized from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +108,8 @@ pub struct Config {
     pub(crate) by_peer: Map<u64, u16>,
     /// The slots of the others, by peer and key.
     pub(crate) by_other: Map<(IpAddr, Option<u32>), u16>,
+    /// Everybody who is at the other end of a tunnel.
+    pub(crate) peers: Set<IpAddr>,
     /// Slots of ports that belong to somebody else than in the config before: what was counted and
     /// remembered of them starts anew.
     pub fresh_ports: Vec<u16>,
@@ -126,6 +131,7 @@ impl Default for Config {
             by_vnet: Map::default(),
             by_peer: Map::default(),
             by_other: Map::default(),
+            peers: Set::default(),
             fresh_ports: Vec::new(),
             fresh_networks: Vec::new(),
             fresh_tunnels: Vec::new(),
@@ -208,6 +214,8 @@ pub struct Network {
     pub flood: Flooded,
     /// Who has which address, as programs say, and whether it is a router.
     pub neighbours: Map<IpAddr, (MacAddr, bool)>,
+    /// Which guest port here has which address, as programs say.
+    pub owners: Map<MacAddr, u16>,
     /// The slots of its guest ports that are up.
     pub ports: Vec<u16>,
     /// The slots of its tunnels.
@@ -235,6 +243,9 @@ pub struct Tunnel {
     pub ways: Box<[Way]>,
     /// The longest inner frame that fits, in bytes; 0 if there is no way.
     pub max_inner: usize,
+    /// The longest inner frame that fits if it is cut behind its outer headers: what a peer like
+    /// us can put together, in bytes; 0 if what carries it must not be cut.
+    pub max_cut: usize,
     /// The largest IP packet that may be sent there, in bytes.
     pub mtu: usize,
 }
@@ -263,6 +274,23 @@ pub struct Way {
     pub outer: [u8; OUTER_MAX],
     /// The address of the next hop.
     pub destination: Mac,
+}
+
+impl Way {
+    /// Whether the outer IP header is an IPv4 one.
+    pub(crate) fn is_v4(&self) -> bool {
+        self.outer[usize::from(self.ip_at)] >> 4 == 4
+    }
+
+    /// Whether GRE is in UDP.
+    pub(crate) fn is_in_udp(&self) -> bool {
+        let ip = if self.is_v4() {
+            Ipv4Repr::LEN
+        } else {
+            Ipv6Repr::LEN
+        };
+        usize::from(self.gre_at) == usize::from(self.ip_at) + ip + UdpRepr::LEN
+    }
 }
 
 impl Config {

@@ -52,6 +52,8 @@ pub enum Cell {
     SequenceGap,
     /// Packets with a number not above the last one's.
     SequenceLate,
+    /// Times a peer began its numbers anew.
+    SequenceRestart,
     /// Packets with marks that no tunnel makes (RFC 6040 §4.2).
     EcnOdd,
     /// Times a router said that a tunnel's packets are too big for it.
@@ -62,7 +64,7 @@ pub enum Cell {
 
 impl Cell {
     /// Those that are noted beside the balance, with their names.
-    pub const NOTED: [(Self, &'static str); 16] = [
+    pub const NOTED: [(Self, &'static str); 17] = [
         (Self::Completed, "completed"),
         (Self::Learned, "learned"),
         (Self::Moved, "moved"),
@@ -76,6 +78,7 @@ impl Cell {
         (Self::Fragmented, "fragmented"),
         (Self::SequenceGap, "sequence_gap"),
         (Self::SequenceLate, "sequence_late"),
+        (Self::SequenceRestart, "sequence_restart"),
         (Self::EcnOdd, "ecn_odd"),
         (Self::MtuLowered, "mtu_lowered"),
         (Self::EventsLost, "events_lost"),

@@ -28,16 +28,26 @@ impl Marks {
     pub const SYN: Self = Self(1 << 5);
     /// Part of an IP packet only.
     pub const FRAGMENT: Self = Self(1 << 6);
-    /// From the port that DHCP servers send from, of IPv4 or IPv6.
+    /// From the port of DHCP servers, or to that of clients, of IPv4 or IPv6.
     pub const DHCP_SERVER: Self = Self(1 << 7);
     /// From a router, to routers' peers: an advertisement or a redirect (IPv6).
     pub const FROM_ROUTER: Self = Self(1 << 8);
-    /// An IP packet that ends before its headers do, or a first fragment that does.
-    pub const CUT_SHORT: Self = Self(1 << 9);
-    /// It goes to more than one, or may have to.
+    /// It cannot be known what it says: IP that ends before its headers do, a first fragment that
+    /// does, or IP or ARP behind more tags or extension headers than are read, or behind LLC.
+    pub const UNREADABLE: Self = Self(1 << 9);
+    /// It goes to more than one; of a batch, or may have to.
     pub const FLOODED: Self = Self(1 << 10);
+    /// It does not fit its tunnel, and is to be cut behind its outer headers.
+    pub const CUT: Self = Self(1 << 12);
     /// It is our answer to the one that came in: that one is then answered, not sent.
     pub const ANSWER: Self = Self(1 << 11);
+
+    /// Those of these that are also among `other`.
+    #[inline]
+    #[must_use]
+    pub const fn only(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
 
     /// Whether any of `other` is among these.
     #[inline]
@@ -73,10 +83,18 @@ pub struct Headers {
     pub protocol: u8,
 }
 
-/// The port that servers of DHCP send from.
-const DHCP_SERVER_V4: [u8; 2] = 67u16.to_be_bytes();
-/// The same, of DHCP for IPv6.
-const DHCP_SERVER_V6: [u8; 2] = 547u16.to_be_bytes();
+/// The ports of servers and clients of DHCP (RFC 2131 §4.1).
+const DHCP_V4: [[u8; 2]; 2] = [67u16.to_be_bytes(), 68u16.to_be_bytes()];
+/// The same, of DHCP for IPv6 (RFC 8415 §7.2). What a server sends from is not fixed, what it
+/// sends to is (RFC 7610 §3).
+const DHCP_V6: [[u8; 2]; 2] = [547u16.to_be_bytes(), 546u16.to_be_bytes()];
+
+/// What an Ethernet payload starts with that is LLC with an Ethernet type in it (RFC 1042,
+/// IEEE 802.1H), instead of having it in the Ethernet header.
+const SNAP: [[u8; 6]; 2] = [[0xaa, 0xaa, 3, 0, 0, 0], [0xaa, 0xaa, 3, 0, 0, 0xf8]];
+
+/// The least that is a type; below, it is a length.
+const LEAST_TYPE: u16 = 0x0600;
 
 /// Whether a message of ICMP for IPv6 is of neighbour discovery: its types (RFC 4861 §4).
 fn is_discovery(kind: u8) -> bool {
@@ -106,7 +124,9 @@ impl Headers {
         let (least, mark) = match Protocol(head[23]) {
             Protocol::TCP if head[47] & 0x02 != 0 => (20, Marks::SYN),
             Protocol::TCP => (20, Marks::NONE),
-            Protocol::UDP if head[34..36] == DHCP_SERVER_V4 => (8, Marks::DHCP_SERVER),
+            Protocol::UDP if head[34..36] == DHCP_V4[0] || head[36..38] == DHCP_V4[1] => {
+                (8, Marks::DHCP_SERVER)
+            }
             Protocol::UDP => (8, Marks::NONE),
             _ => return None,
         };
@@ -131,7 +151,7 @@ impl Headers {
             ..Self::default()
         };
         let Some(ip) = frame.get(l3..).and_then(|ip| ip.first_chunk::<20>()) else {
-            return found.cut_short();
+            return found.unreadable();
         };
         let header_len = usize::from(ip[0] & 15) * 4;
         let end = l3 + usize::from(u16::from_be_bytes([ip[2], ip[3]]));
@@ -141,7 +161,7 @@ impl Headers {
         found.l4 = l4 as u16;
         found.end = end as u16;
         if ip[0] >> 4 != 4 || header_len < 20 || end > frame.len() || l4 > end {
-            return found.cut_short();
+            return found.unreadable();
         }
         let field = u16::from_be_bytes([ip[6], ip[7]]);
         if field & 0x3fff != 0 {
@@ -160,7 +180,7 @@ impl Headers {
             return Self::default();
         };
         let Ok((ethertype, rest)) = payload_behind_tags(ethernet.ethertype(), payload) else {
-            return Self::default().cut_short();
+            return Self::default().unreadable();
         };
         let l3 = frame.len() - rest.len();
         let mut found = Self {
@@ -174,8 +194,13 @@ impl Headers {
                 found.marks = Marks::ARP;
                 found
             }
-            // A third tag: what is behind it cannot be judged.
-            other if other.is_tag() => found.cut_short(),
+            // A third tag, or LLC, which a receiver may look through and we do not.
+            other if other.is_tag() => found.unreadable(),
+            EtherType(length)
+                if length < LEAST_TYPE && SNAP.iter().any(|s| rest.starts_with(s)) =>
+            {
+                found.unreadable()
+            }
             _ => found,
         }
     }
@@ -184,13 +209,13 @@ impl Headers {
     fn ipv6(mut self, packet: &[u8]) -> Self {
         self.marks = Marks::IPV6;
         let Ok((ip, payload)) = Ipv6::parse(packet) else {
-            return self.cut_short();
+            return self.unreadable();
         };
         let l3 = u16::from(self.l3);
         self.tos = ip.traffic_class();
         self.end = l3 + (Ipv6::LEN + payload.len()) as u16;
         let Ok(upper) = ip.upper_layer(payload) else {
-            return self.cut_short();
+            return self.unreadable();
         };
         self.protocol = upper.protocol.0;
         self.l4 = self.end - upper.bytes.len() as u16;
@@ -212,6 +237,7 @@ impl Headers {
         } else {
             Marks::SUMMED
         };
+        let first_only = self.marks.any(Marks::FRAGMENT);
         let marks = match (Protocol(self.protocol), bytes) {
             (Protocol::TCP, [_, _, _, _, _, _, _, _, _, _, _, _, _, flags, ..]) => {
                 let syn = if flags & 0x02 == 0 {
@@ -221,24 +247,28 @@ impl Headers {
                 };
                 whole.with(syn)
             }
-            (Protocol::UDP, [a, b, _, _, _, _, _, _, ..]) => {
-                let server = if self.marks.any(Marks::IPV6) {
-                    DHCP_SERVER_V6
+            (Protocol::UDP, [a, b, c, d, _, _, _, _, ..]) => {
+                let [server, client] = if self.marks.any(Marks::IPV6) {
+                    DHCP_V6
                 } else {
-                    DHCP_SERVER_V4
+                    DHCP_V4
                 };
-                whole.with(if [*a, *b] == server {
+                whole.with(if [*a, *b] == server || [*c, *d] == client {
                     Marks::DHCP_SERVER
                 } else {
                     Marks::NONE
                 })
+            }
+            // Discovery must not come in fragments (RFC 6980 §5): the rest may say anything.
+            (Protocol::ICMPV6, [kind, ..]) if is_discovery(*kind) && first_only => {
+                Marks::UNREADABLE
             }
             (Protocol::ICMPV6, [kind, ..]) if self.marks.any(Marks::IPV6) => match kind {
                 134 | 137 => Marks::DISCOVERY.with(Marks::FROM_ROUTER),
                 kind if is_discovery(*kind) => Marks::DISCOVERY,
                 _ => Marks::NONE,
             },
-            (Protocol::TCP | Protocol::UDP | Protocol::ICMPV6, _) => Marks::CUT_SHORT,
+            (Protocol::TCP | Protocol::UDP | Protocol::ICMPV6, _) => Marks::UNREADABLE,
             _ => Marks::NONE,
         };
         self.marks = self.marks.with(marks);
@@ -246,8 +276,8 @@ impl Headers {
     }
 
     #[cold]
-    fn cut_short(mut self) -> Self {
-        self.marks = self.marks.with(Marks::CUT_SHORT);
+    fn unreadable(mut self) -> Self {
+        self.marks = self.marks.with(Marks::UNREADABLE);
         self
     }
 
@@ -338,7 +368,7 @@ mod tests {
             }
         }
         let behind_a_third = Headers::of(&frame(3, 0x0800, &ipv4(6, 0, &SYN)));
-        assert!(behind_a_third.marks.any(Marks::CUT_SHORT));
+        assert!(behind_a_third.marks.any(Marks::UNREADABLE));
     }
 
     #[test]
@@ -352,7 +382,7 @@ mod tests {
 
     #[test]
     fn servers_and_routers_are_known_by_what_they_send() {
-        let dhcp = |port: u16| [port.to_be_bytes(), [0, 68], [0, 8], [0, 0]].concat();
+        let dhcp = |port: u16| [port.to_be_bytes(), [0, 9], [0, 8], [0, 0]].concat();
         let v4 = |port| Headers::of(&frame(0, 0x0800, &ipv4(17, 0, &dhcp(port))));
         let v6 = |port| Headers::of(&frame(0, 0x86dd, &ipv6(17, &dhcp(port))));
         assert!(v4(67).marks.any(Marks::DHCP_SERVER) && v6(547).marks.any(Marks::DHCP_SERVER));
@@ -369,6 +399,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_receiver_may_read_behind_llc_is_not_readable_here() {
+        for snap in SNAP {
+            let behind = [&snap[..], &[0x86, 0xdd], &ipv6(58, &[134; 8])].concat();
+            let len = u16::try_from(behind.len()).unwrap();
+            for tags in 0..3 {
+                let marks = Headers::of(&frame(tags, len, &behind)).marks;
+                assert!(marks.any(Marks::UNREADABLE), "{tags} tags");
+            }
+        }
+        let stp = [0x42, 0x42, 3, 0, 0, 0];
+        assert_eq!(Headers::of(&frame(0, 6, &stp)).marks, Marks::NONE);
+    }
+
+    #[test]
     fn what_is_cut_short_anywhere_is_found_out_and_nothing_lies_outside() {
         let whole = [
             frame(1, 0x0800, &ipv4(6, 0, &SYN)),
@@ -378,11 +422,11 @@ mod tests {
             for len in 14..whole.len() {
                 let cut = &whole[..len];
                 let headers = Headers::of(cut);
-                assert!(headers.marks.any(Marks::CUT_SHORT), "{len} bytes");
+                assert!(headers.marks.any(Marks::UNREADABLE), "{len} bytes");
                 let _ = (headers.packet(cut), headers.segment(cut));
             }
         }
         let tiny = Headers::of(&frame(0, 0x0800, &ipv4(6, 0x2000, &SYN[..8])));
-        assert!(tiny.marks.any(Marks::CUT_SHORT));
+        assert!(tiny.marks.any(Marks::UNREADABLE));
     }
 }

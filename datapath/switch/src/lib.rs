@@ -74,6 +74,9 @@ pub trait Service {
     /// such packet does not pass here at all.
     const WANTS: Marks = Marks::ANY;
 
+    /// Whether it makes packets of packets. Those join the batch behind what they were made of.
+    const MAKES: bool = false;
+
     /// Asks for the memory that [`decide`](Self::decide) will read, of every packet of the batch
     /// before the first is decided on. Changes nothing.
     #[inline]
@@ -94,9 +97,15 @@ pub fn run<S: Service>(turn: &mut Turn<'_>, batch: &mut Batch) {
             S::ahead(turn, packet);
         }
     }
-    for packet in batch.iter_mut() {
+    for (at, packet) in batch.iter_mut().enumerate() {
         if packet.verdict == Verdict::Next {
             packet.verdict = S::decide(turn, packet);
+            if S::MAKES {
+                turn.copies.made_of(at);
+            }
         }
+    }
+    if S::MAKES && !turn.copies.is_empty() {
+        path::join(turn, batch);
     }
 }

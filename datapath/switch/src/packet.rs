@@ -82,6 +82,10 @@ impl Packet {
 #[derive(Debug)]
 pub struct Batch {
     packets: Vec<Packet>,
+    /// For copies: of which packet of another batch each was made, as far as that is known.
+    made_of: Vec<u16>,
+    /// What [`weave`](Self::weave) works with.
+    spare: Vec<Packet>,
     room: usize,
 }
 
@@ -90,6 +94,8 @@ impl Batch {
     pub fn new(room: usize) -> Self {
         Self {
             packets: Vec::with_capacity(room),
+            made_of: Vec::with_capacity(room),
+            spare: Vec::with_capacity(room),
             room,
         }
     }
@@ -107,6 +113,38 @@ impl Batch {
         }
         self.packets.push(packet);
         Ok(())
+    }
+
+    /// Notes that the packets that were added since the last time were made of packet `at`.
+    #[inline]
+    pub(crate) fn made_of(&mut self, at: usize) {
+        if self.made_of.len() < self.packets.len() {
+            let at = u16::try_from(at).unwrap_or(u16::MAX);
+            self.made_of.resize(self.packets.len(), at);
+        }
+    }
+
+    /// Takes all of `copies` in, each behind the packet it was made of; those for which there is
+    /// no room go to `refuse`.
+    pub(crate) fn weave(&mut self, copies: &mut Self, mut refuse: impl FnMut(Packet)) {
+        let mut room = self.room();
+        let mut copies = copies
+            .packets
+            .drain(..)
+            .zip(copies.made_of.drain(..))
+            .peekable();
+        for (at, packet) in self.packets.drain(..).enumerate() {
+            self.spare.push(packet);
+            while let Some((copy, _)) = copies.next_if(|(_, of)| usize::from(*of) == at) {
+                if room == 0 {
+                    refuse(copy);
+                    continue;
+                }
+                room -= 1;
+                self.spare.push(copy);
+            }
+        }
+        core::mem::swap(&mut self.packets, &mut self.spare);
     }
 
     /// How many more it takes.

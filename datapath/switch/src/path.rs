@@ -27,12 +27,9 @@ fn bridge(turn: &mut Turn<'_>, batch: &mut Batch) {
     run::<Forward>(turn, batch);
     run::<Storm>(turn, batch);
     run::<Flood>(turn, batch);
-    join(turn, batch);
     run::<Clamp>(turn, batch);
     run::<Fit>(turn, batch);
-    join(turn, batch);
     run::<Encap>(turn, batch);
-    join(turn, batch);
 }
 
 /// What time brings, when no packet does: once a turn, and little of it.
@@ -41,14 +38,14 @@ pub fn tend(turn: &mut Turn<'_>) {
     state::sweep(turn);
 }
 
-/// Moves the copies that a service made behind the packets they were made of.
-#[inline]
-fn join(turn: &mut Turn<'_>, batch: &mut Batch) {
-    for copy in turn.copies.drain() {
-        if let Err(copy) = batch.push(copy) {
-            settle(turn.counters, turn.pool, copy, DropReason::FloodLimit);
-        }
-    }
+/// Moves the copies that a service made behind the packets they were made of: what leaves by one
+/// exit leaves in order.
+#[cold]
+pub(crate) fn join(turn: &mut Turn<'_>, batch: &mut Batch) {
+    let (counters, pool) = (turn.counters, &mut *turn.pool);
+    batch.weave(turn.copies, |copy| {
+        settle(counters, pool, copy, DropReason::FloodLimit);
+    });
 }
 
 /// Ends a packet: counts why, and gives its buffer back.

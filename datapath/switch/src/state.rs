@@ -84,24 +84,51 @@ impl PortState {
 }
 
 /// What is remembered of one network.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct NetworkState {
     /// How many of its stations are known.
     pub(crate) stations: u32,
+    /// How many of its addresses were heard.
+    pub(crate) neighbours: u32,
     /// Whether somebody was told that it is full.
     pub(crate) told_full: bool,
+    /// What was told of it.
+    pub(crate) events: Bucket,
+}
+
+impl NetworkState {
+    const NEW: Self = Self {
+        stations: 0,
+        neighbours: 0,
+        told_full: false,
+        events: Bucket::FULL,
+    };
 }
 
 /// What is remembered of one tunnel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct TunnelState {
     /// The number of the next packet that is sent.
     pub(crate) next: u32,
     /// The number that is expected next, once one has come.
     pub(crate) expected: Option<u32>,
+    /// The number that would follow the last late one: two in a row mean that the peer began anew.
+    pub(crate) begun: Option<u32>,
     /// The largest outer packet that gets through, as a router said, in bytes, and until when that
     /// is believed.
     pub(crate) lowered: Option<(usize, Instant)>,
+    /// What its guests were told of packets that do not fit.
+    pub(crate) answers: Bucket,
+}
+
+impl TunnelState {
+    const NEW: Self = Self {
+        next: 0,
+        expected: None,
+        begun: None,
+        lowered: None,
+        answers: Bucket::FULL,
+    };
 }
 
 /// How far the sweep has come.
@@ -121,8 +148,8 @@ impl State {
             neighbours: Neighbours::new(limits.neighbours, seed),
             fragments: Reassembly::new(limits.fragmented, Self::room(limits), FRAGMENTS_WAIT),
             ports: vec![PortState::NEW; limits.ports].into(),
-            networks: vec![NetworkState::default(); limits.networks].into(),
-            tunnels: vec![TunnelState::default(); limits.tunnels].into(),
+            networks: vec![NetworkState::NEW; limits.networks].into(),
+            tunnels: vec![TunnelState::NEW; limits.tunnels].into(),
             events: Events::new(),
             moves: Moves::new(),
             lowered: 0,
@@ -153,6 +180,11 @@ impl State {
     /// Forgets what was remembered under slots that belong to somebody else from now on.
     pub fn adopt(&mut self, config: &Config) {
         self.came = None;
+        if config.fresh_ports.contains(&config.underlay) {
+            // What came in by another port than this is not in its ledger.
+            let end = Instant::from_nanos(u64::MAX);
+            self.fragments.expire(end, &mut |_| {});
+        }
         for slot in &config.fresh_ports {
             if let Some(port) = self.ports.get_mut(usize::from(*slot)) {
                 *port = PortState::NEW;
@@ -160,13 +192,13 @@ impl State {
         }
         for slot in &config.fresh_networks {
             if let Some(network) = self.networks.get_mut(usize::from(*slot)) {
-                *network = NetworkState::default();
+                *network = NetworkState::NEW;
             }
         }
         for slot in &config.fresh_tunnels {
             if let Some(tunnel) = self.tunnels.get_mut(usize::from(*slot)) {
                 self.lowered -= u32::from(tunnel.lowered.is_some());
-                *tunnel = TunnelState::default();
+                *tunnel = TunnelState::NEW;
             }
         }
     }

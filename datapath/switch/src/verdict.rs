@@ -51,6 +51,9 @@ reasons! {
     /// The guest speaks from an IP address that is not its own, or says in ARP or neighbour
     /// discovery that it has one.
     SpoofedAddress = "spoofed_address",
+    /// The guest sends IP or ARP behind more tags or extension headers than are read, behind LLC,
+    /// or cut short: it cannot be seen whether it may.
+    Unreadable = "unreadable",
     /// The guest serves DHCP, and may not.
     ServedDhcp = "served_dhcp",
     /// The guest advertises itself as a router, or redirects, and may not.

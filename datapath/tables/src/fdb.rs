@@ -259,6 +259,15 @@ impl Fdb {
         Learned::Known
     }
 
+    /// Where the station that `place` is for was heard, if that is too long ago and nobody was put in
+    /// its place yet.
+    pub fn silent(&self, now: Instant, place: &Place) -> Option<Location> {
+        let (bucket, way) = self.find(place)?;
+        let heard = self.buckets[bucket].heard(way);
+        let silent = heard.is_used() && !heard.is_alive(Ticks::at(now));
+        silent.then(|| heard.location())
+    }
+
     /// Forgets all that was heard at `location`; says how many that were. Reads the whole table:
     /// not for the path.
     pub fn forget(&mut self, location: Location) -> usize {

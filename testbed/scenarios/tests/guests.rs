@@ -169,7 +169,7 @@ fn dhcp_clients_only_have_no_ipv4_address() {
     let datagram = |ports| udp((ips.0.into(), ips.1.into()), ports, &[1, 1, 6, 0]);
     let discover = ipv4((ALL, A), ips, UDP, &datagram((68, 67)));
     arrives(&mut lab, (&a, &b), &discover, "DHCP discover");
-    for ports in [(68, 68), (69, 67), (1068, 67), (53, 53)] {
+    for ports in [(68, 69), (69, 67), (1068, 67), (53, 53)] {
         let other = ipv4((ALL, A), ips, UDP, &datagram(ports));
         refused(&mut lab, (&a, &b), &other, "spoofed_address", "other UDP");
     }
@@ -376,7 +376,7 @@ fn what_hides_its_addresses_is_refused_where_addresses_count() {
     let tag = (0x8100, 5);
     for frame in [from_v4("10.1.1.5"), from_v6(v6("2001:db8::5"))] {
         let behind = tagged(&frame, &[tag, tag, tag]);
-        refused_as_it_is(&mut lab, (&a, &b), &behind, "malformed", "three tags");
+        refused_as_it_is(&mut lab, (&a, &b), &behind, "unreadable", "three tags");
     }
     let datagram = udp((v4("10.1.1.5").into(), v4("10.1.1.9").into()), (9, 9), &[]);
     let whole = ipv4((B, A), (v4("10.1.1.5"), v4("10.1.1.9")), UDP, &datagram);
@@ -385,7 +385,7 @@ fn what_hides_its_addresses_is_refused_where_addresses_count() {
             &mut lab,
             (&a, &b),
             &whole[..len],
-            "malformed",
+            "unreadable",
             "IPv4 cut short",
         );
     }
@@ -395,7 +395,7 @@ fn what_hides_its_addresses_is_refused_where_addresses_count() {
             &mut lab,
             (&a, &b),
             &whole[..len],
-            "malformed",
+            "unreadable",
             "IPv6 cut short",
         );
     }
@@ -411,7 +411,7 @@ fn what_hides_its_addresses_is_refused_where_addresses_count() {
     }
     for len in 14..17 {
         let cut = &tagged(&whole, &[tag])[..len];
-        refused_as_it_is(&mut lab, (&a, &b), cut, "malformed", "a tag cut short");
+        refused_as_it_is(&mut lab, (&a, &b), cut, "unreadable", "a tag cut short");
     }
 }
 
@@ -581,7 +581,11 @@ fn no_extension_header_or_fragment_hides_a_router() {
                 &mut lab,
                 (&a, &b),
                 &part,
-                "router_advert",
+                if more == 1 {
+                    "unreadable"
+                } else {
+                    "router_advert"
+                },
                 "a first fragment",
             );
         }

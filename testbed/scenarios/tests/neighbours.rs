@@ -173,13 +173,17 @@ impl Story {
 fn a_question_for_a_programmed_port_is_answered_and_goes_nowhere_else() {
     let mut story = Story::programmed(&[OWNER, OWNER_V6], &[]);
     let mac = story.owner.mac;
-    for tags in TAGS {
-        let question = tagged(&story.question(), tags);
-        let answer = tagged(&story.answer(mac), tags);
-        story.answered(&question, &answer, "ARP");
-        let question = tagged(&story.question_v6(), tags);
-        let answer = tagged(&story.answer_v6(mac, SOLICITED), tags);
-        story.answered(&question, &answer, "neighbour discovery");
+    let (question, answer) = (story.question(), story.answer(mac));
+    story.answered(&question, &answer, "ARP");
+    let (question, answer) = (story.question_v6(), story.answer_v6(mac, SOLICITED));
+    story.answered(&question, &answer, "neighbour discovery");
+    // Behind a tag is another network of the guests' own.
+    for tags in TAGS.iter().filter(|tags| !tags.is_empty()) {
+        story.flooded(&tagged(&story.question(), tags), "ARP behind a tag");
+        story.flooded(
+            &tagged(&story.question_v6(), tags),
+            "discovery behind a tag",
+        );
     }
     // Without what Ethernet pads it with, it is answered alike.
     let (question, answer) = (story.question(), story.answer(mac));

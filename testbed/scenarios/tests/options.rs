@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a story that cannot be told fails
 
-use program::{DontFragment, Dscp, Name, Oversize, Program, Sequence, Transport};
+use program::{Allowed, DontFragment, Dscp, Name, Oversize, Program, Sequence, Transport};
 use program::{TunnelProgram, Vnet};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -190,6 +190,12 @@ fn two(v6: bool) -> (Lab, Guest, Guest) {
     });
     lab.network(VNET);
     let (a, b) = (lab.guest(0, VNET), lab.guest(1, VNET));
+    // What cannot be read may be anything: only who may say everything may say it.
+    for guest in [&a, &b] {
+        lab.port_with(guest, |port| {
+            port.allow = vec![Allowed::DhcpServer, Allowed::Router];
+        });
+    }
     (lab, a, b)
 }
 

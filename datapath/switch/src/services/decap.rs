@@ -117,6 +117,9 @@ fn stranger(turn: &Turn<'_>, packet: &mut Packet, unwrapped: &Unwrapped) -> Verd
     }
 }
 
+/// How many numbers a packet may be late.
+const LATEST: u32 = 1000;
+
 /// Notes the number of a packet (RFC 2890 §2.2); refuses it if it is not in order, where that is
 /// asked for.
 #[inline(never)]
@@ -139,6 +142,14 @@ fn order(
     let ahead = number.wrapping_sub(expected);
     let (port, vnet) = (packet.origin.port, packet.vnet);
     if ahead >= 1 << 31 {
+        // A peer that was started again begins anew (as RFC 3550 appendix A.1 finds out): so late
+        // that no way is so slow, and the next number comes next.
+        let begun = state.begun.replace(number.wrapping_add(1));
+        if begun == Some(number) && ahead.wrapping_neg() > LATEST {
+            (state.expected, state.begun) = (Some(number.wrapping_add(1)), None);
+            turn.counters.both(port, vnet, Cell::SequenceRestart, 1);
+            return Ok(());
+        }
         turn.counters.both(port, vnet, Cell::SequenceLate, 1);
         return if ordered {
             Err(DropReason::OutOfOrder)

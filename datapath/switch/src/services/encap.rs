@@ -10,7 +10,7 @@
 mod otherwise;
 
 use crate::config::PLAIN_LEN;
-use crate::{DropReason, Exit, Packet, Service, Tunnel, Turn, Verdict, Way};
+use crate::{DropReason, Exit, Marks, Packet, Service, Tunnel, Turn, Verdict, Way};
 use wire::ethernet::EthernetRepr;
 use wire::flow;
 
@@ -19,6 +19,7 @@ pub struct Encap;
 
 impl Service for Encap {
     const NAME: &'static str = "encap";
+    const MAKES: bool = true;
 
     #[inline]
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
@@ -35,7 +36,7 @@ impl Service for Encap {
                 if !config.port(way.port).is_some_and(|port| port.up) {
                     return Verdict::Drop(DropReason::PortDown);
                 }
-                if !way.plain {
+                if !way.plain || packet.headers.marks.any(Marks::CUT) {
                     return otherwise::wrap(turn, packet, slot, tunnel, way);
                 }
                 if wrap(packet, way) {

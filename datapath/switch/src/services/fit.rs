@@ -10,7 +10,7 @@
 mod answer;
 mod cut;
 
-use crate::{DropReason, Exit, Packet, Role, Service, Turn, Verdict};
+use crate::{DropReason, Exit, Marks, Packet, Role, Service, Turn, Verdict};
 use program::Oversize;
 use wire::ethernet::Ethernet;
 
@@ -20,18 +20,13 @@ pub struct Fit;
 
 impl Service for Fit {
     const NAME: &'static str = "fit";
+    const MAKES: bool = true;
 
     #[inline]
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
         let length = packet.frame.len();
         let tags = packet.headers.tags_len();
-        let network = turn.config.network(packet.vnet);
-        if let Some(mtu) = network.and_then(|network| network.mtu)
-            && length > mtu + Ethernet::LEN + tags
-        {
-            return too_big(turn, packet, mtu);
-        }
-        match packet.exit {
+        let room = match packet.exit {
             Exit::Port(slot) => {
                 let Some(port) = turn.config.port(slot).filter(|port| port.up) else {
                     return Verdict::Drop(DropReason::PortDown);
@@ -43,21 +38,21 @@ impl Service for Fit {
                 {
                     return Verdict::Drop(DropReason::RateToGuest);
                 }
-                if length > port.max_frame + tags {
-                    let mtu = port.max_frame.saturating_sub(Ethernet::LEN);
-                    return too_big(turn, packet, mtu);
-                }
+                port.max_frame + tags
             }
             Exit::Tunnel(slot) => {
                 let Some(room) = tunnel_room(turn, slot) else {
                     return Verdict::Drop(DropReason::NoWay);
                 };
-                if length > room {
-                    let mtu = room.saturating_sub(Ethernet::LEN + tags);
-                    return too_big(turn, packet, mtu);
-                }
+                room
             }
             Exit::Undecided | Exit::Flood => return Verdict::Drop(DropReason::NoPort),
+        };
+        let network = turn.config.network(packet.vnet);
+        let declared = network.and_then(|network| network.mtu);
+        let room = declared.map_or(room, |mtu| room.min(mtu + Ethernet::LEN + tags));
+        if length > room {
+            return too_big(turn, packet, room.saturating_sub(Ethernet::LEN + tags));
         }
         Verdict::Next
     }
@@ -81,23 +76,38 @@ pub(super) fn tunnel_room(turn: &Turn<'_>, slot: u16) -> Option<usize> {
 /// What becomes of a packet of which no more than `mtu` bytes, from its IP header on, fit.
 #[inline(never)]
 fn too_big(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Verdict {
-    let oversize = match packet.exit {
-        Exit::Tunnel(slot) => turn.config.tunnel(slot).map(|tunnel| tunnel.oversize),
+    let headers = Ethernet::LEN + packet.headers.tags_len();
+    let network = turn.config.network(packet.vnet);
+    let declared = network
+        .and_then(|network| network.mtu)
+        .unwrap_or(usize::MAX);
+    let tunnel = match packet.exit {
+        Exit::Tunnel(slot) => turn.config.tunnel(slot),
         _ => None,
     };
-    match oversize.unwrap_or_default() {
-        // `Encap` cuts it, headers and all.
-        Oversize::Outer if !is_longer_than_declared(turn, packet) => return Verdict::Next,
-        Oversize::Inner if cut::may_be_cut(packet) => return cut::cut(turn, packet, mtu),
-        Oversize::Outer | Oversize::Inner | Oversize::Answer => {}
+    let mut mtu = mtu;
+    if let Some(tunnel) = tunnel {
+        // As much as can be cut behind its outer headers, so that the peer can put it together.
+        let cut = tunnel.max_cut.saturating_sub(headers).min(declared);
+        let length = packet.frame.len() - headers;
+        let outer = tunnel.oversize == Oversize::Outer;
+        if length <= cut && (outer || must_get_through(packet, length)) {
+            packet.headers.marks = packet.headers.marks.with(Marks::CUT);
+            return Verdict::Next;
+        }
+        if outer {
+            mtu = cut;
+        }
+    }
+    let oversize = tunnel.map_or(Oversize::Inner, |tunnel| tunnel.oversize);
+    if oversize == Oversize::Inner && cut::may_be_cut(packet) {
+        return cut::cut(turn, packet, mtu);
     }
     answer::answer(turn, packet, mtu)
 }
 
-/// Whether the network's program says that it carries nothing so long.
-fn is_longer_than_declared(turn: &Turn<'_>, packet: &Packet) -> bool {
-    let network = turn.config.network(packet.vnet);
-    let headers = Ethernet::LEN + packet.headers.tags_len();
-    let mtu = network.and_then(|network| network.mtu);
-    mtu.is_some_and(|mtu| packet.frame.len() > mtu + headers)
+/// Whether it is IPv6 and no longer than what every way has to carry: its sender could do nothing,
+/// so the tunnel packet is cut instead (RFC 8200 §5, RFC 2473 §7.1).
+fn must_get_through(packet: &Packet, length: usize) -> bool {
+    packet.headers.marks.any(Marks::IPV6) && length <= answer::LEAST_V6
 }

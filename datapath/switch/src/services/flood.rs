@@ -15,6 +15,7 @@ pub struct Flood;
 impl Service for Flood {
     const NAME: &'static str = "flood";
     const WANTS: Marks = Marks::FLOODED;
+    const MAKES: bool = true;
 
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
         if packet.exit != Exit::Flood {
@@ -38,6 +39,7 @@ impl Service for Flood {
         let Some(first) = exits.next() else {
             return Verdict::Drop(DropReason::Alone);
         };
+        packet.headers.marks = packet.headers.marks.with(Marks::FLOODED);
         for exit in exits {
             packet.exit = exit;
             sibling(turn, packet, &[packet.frame.bytes()]);

@@ -10,6 +10,11 @@ use crate::{Cell, DropReason, Headers, Marks, Packet, Service, Turn, Verdict};
 use program::Speaks;
 use wire::ethernet::{Ethernet, is_link_local_control};
 
+/// What not every guest may send, or cannot be seen not to be that.
+const WATCHED: Marks = Marks::DHCP_SERVER
+    .with(Marks::FROM_ROUTER)
+    .with(Marks::UNREADABLE);
+
 /// Drops what a guest sends in another's name, or too much of; says which network the rest
 /// belongs to.
 pub struct Guard;
@@ -49,7 +54,12 @@ impl Service for Guard {
         packet.headers = Headers::of(packet.frame.bytes());
         let marks = packet.headers.marks;
         turn.seen = turn.seen.with(marks);
-        if marks.any(Marks::DHCP_SERVER.with(Marks::FROM_ROUTER)) {
+        if marks.any(WATCHED) {
+            // What it says may be what it may not (RFC 7113 §2, RFC 7610 §3).
+            let may_say_all = guest.serves_dhcp && guest.routes && guest.addresses.is_none();
+            if marks.any(Marks::UNREADABLE) && !may_say_all {
+                return Verdict::Drop(DropReason::Unreadable);
+            }
             if marks.any(Marks::DHCP_SERVER) && !guest.serves_dhcp {
                 return Verdict::Drop(DropReason::ServedDhcp);
             }

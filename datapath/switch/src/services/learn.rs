@@ -75,7 +75,6 @@ enum Refusal {
 }
 
 /// Writes into the table that `station` was heard at `location`, if it may.
-#[inline]
 fn learn(turn: &mut Turn<'_>, packet: &Packet, station: Station, location: Location) {
     let Some(network) = turn.config.network(packet.vnet) else {
         return;
@@ -104,19 +103,35 @@ fn learn(turn: &mut Turn<'_>, packet: &Packet, station: Station, location: Locat
             refusal = Some(Refusal::PortFull);
             return false;
         }
+        let owner = network.owners.get(&station.mac());
+        if packet.origin.tunnel == NOWHERE && owner.is_some_and(|slot| *slot != packet.origin.port)
+        {
+            refusal = Some(Refusal::Stays); // a program says whose it is
+            return false;
+        }
         match change {
             Change::New if known >= network.stations => refusal = Some(Refusal::NetworkFull),
             Change::New => {}
-            Change::Moved { from } => match moves.heard_elsewhere(turn.now, station) {
-                Move::Moves => {}
-                Move::StaysFromNow => refusal = Some(Refusal::Held(from)),
-                Move::Stays => refusal = Some(Refusal::Stays),
-            },
+            Change::Moved { from } => {
+                match moves.heard_elsewhere(turn.now, station, (from, location)) {
+                    Move::Moves => {}
+                    Move::StaysFromNow => refusal = Some(Refusal::Held(from)),
+                    Move::Stays => refusal = Some(Refusal::Stays),
+                }
+            }
         }
         refusal.is_none()
     };
     let place = fdb.place(station);
     let learned = fdb.learn_if(turn.now, &place, location, network.idle, admit);
+    if matches!(refusal, Some(Refusal::PortFull | Refusal::NetworkFull))
+        && let Some(silent) = turn.state.fdb.silent(turn.now, &place)
+    {
+        // It counts against itself: it was known, and is silent for too long already.
+        turn.state.fdb.forget_station(station);
+        turn.state.count_out(turn.config, station, silent);
+        return learn(turn, packet, station, location);
+    }
     if learned != Learned::Known {
         turn.state.found = None;
         changed(turn, packet, station, location, learned, refusal);

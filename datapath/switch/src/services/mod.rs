@@ -25,7 +25,7 @@ pub use learn::Learn;
 pub use storm::Storm;
 pub use suppress::Suppress;
 
-use crate::{Cell, DropReason, Headers, Packet, Turn};
+use crate::{Cell, DropReason, Headers, Marks, Packet, Turn};
 
 /// Makes another packet beside `packet`, from the same place and to the same exit, of `parts`;
 /// counts it, and if there is no room for it, its end.
@@ -46,6 +46,11 @@ fn sibling(turn: &mut Turn<'_>, packet: &Packet, parts: &[&[u8]]) {
     }
     let mut copy = packet.sibling(frame);
     copy.headers = Headers::of(copy.frame.bytes());
+    let kept = packet
+        .headers
+        .marks
+        .only(Marks::FLOODED.with(Marks::ANSWER));
+    copy.headers.marks = copy.headers.marks.with(kept);
     if let Err(copy) = turn.copies.push(copy) {
         turn.pool.give(copy.frame);
         turn.counters.dropped(port, vnet, DropReason::FloodLimit);

@@ -36,7 +36,9 @@ impl Service for Storm {
         let slot = packet.origin.port;
         if let Some(guest) = turn.config.guest(slot)
             && let Some(port) = turn.state.ports.get_mut(usize::from(slot))
-            && !port.storm[kind].take(turn.now, &guest.storm[kind], 1)
+            // A full bucket passes anything; one that holds nothing is to pass nothing.
+            && (guest.storm[kind].burst == 0
+                || !port.storm[kind].take(turn.now, &guest.storm[kind], 1))
         {
             return Verdict::Drop(storm);
         }

@@ -17,14 +17,14 @@ use crate::{
     Cell, DropReason, Exit, Marks, NOWHERE, Network, Packet, Service, State, Turn, Verdict,
 };
 use std::net::{IpAddr, Ipv6Addr};
-use tables::neighbours::{Neighbour, Noted};
+use tables::neighbours::{Change, Neighbour, Noted};
 use tables::{Location, Station};
 use wire::arp::{Arp, ArpRepr, Operation};
 use wire::ethernet::{Ethernet, MacAddr, is_group};
 use wire::ipv6::Ipv6;
 use wire::nd::{ALL_NODES, Kind, Nd, NeighbourAdvertRepr};
 
-/// Addresses that may be heard behind a port, for each of its stations.
+/// Addresses that may be heard behind a port, and in a network, for each of its stations.
 const ADDRESSES_A_STATION: u32 = 4;
 
 /// Notes who has which address; answers who asks.
@@ -59,6 +59,10 @@ impl Service for Suppress {
         let Some(network) = turn.config.network(packet.vnet).filter(|n| n.suppress) else {
             return Verdict::Next;
         };
+        // Behind a tag is another network of the guests' own, in which an address may be another's.
+        if packet.headers.tags_len() > 0 {
+            return Verdict::Next;
+        }
         let bytes = packet.frame.bytes();
         let said = if marks.any(Marks::ARP) {
             arp(bytes, packet.headers.l3)
@@ -74,8 +78,10 @@ impl Service for Suppress {
         if let Some((address, mac)) = said.fact {
             note(turn, packet, address, mac);
         }
-        // What a peer asks was not known where it was asked: it is for who has the address.
-        let Some(question) = said.question.filter(|_| packet.origin.tunnel == NOWHERE) else {
+        // What a peer asks was not known where it was asked: it is for who has the address. So is
+        // what is asked of one station: that is whether it is still there (RFC 4861 §7.3).
+        let of_all = packet.origin.tunnel == NOWHERE && is_group(ethernet.destination());
+        let Some(question) = said.question.filter(|_| of_all) else {
             return Verdict::Next;
         };
         let Some(owner) = known(turn, packet, network, &question) else {
@@ -145,29 +151,41 @@ fn note(turn: &mut Turn<'_>, packet: &Packet, address: IpAddr, mac: MacAddr) {
     let slot = usize::from(packet.origin.port);
     let limit = turn.config.guest(packet.origin.port);
     let limit = limit.map(|guest| guest.stations.saturating_mul(ADDRESSES_A_STATION));
+    let all = network.stations.saturating_mul(ADDRESSES_A_STATION);
     let State {
-        neighbours, ports, ..
+        neighbours,
+        ports,
+        networks,
+        ..
     } = &mut *turn.state;
     let port = ports.get(slot).map_or(0, |port| port.neighbours);
+    let known = networks.get(usize::from(packet.vnet));
+    let known = known.map_or(0, |network| network.neighbours);
     let heard = Neighbour {
         vnet: network.vnet,
         address,
         mac,
         location,
     };
-    let admit = |_| limit.is_none_or(|limit| port < limit);
+    let admit = |change| {
+        // One that is known already has its place, wherever it is now.
+        change != Change::New || known < all && limit.is_none_or(|limit| port < limit)
+    };
     let noted = neighbours.learn_if(turn.now, &heard, network.idle, admit);
     let cell = match noted {
         Noted::Known => return,
         Noted::New { replaced } => {
             if let Some(silent) = replaced {
-                turn.state.count_neighbour_out(turn.config, silent.location);
+                turn.state.count_neighbour_out(turn.config, &silent);
             }
             count_in(turn.state, packet);
+            if let Some(network) = turn.state.networks.get_mut(usize::from(packet.vnet)) {
+                network.neighbours += 1;
+            }
             Cell::Neighbours
         }
         Noted::Changed { at, .. } => {
-            turn.state.count_neighbour_out(turn.config, at);
+            turn.state.count_neighbour_away(turn.config, at);
             count_in(turn.state, packet);
             Cell::Neighbours
         }

@@ -4,7 +4,8 @@ use super::{State, Swept};
 use crate::state::Happening;
 use crate::{Cell, Config, NOWHERE, Turn};
 use core::time::Duration;
-use tables::{Location, Station};
+use tables::neighbours::Neighbour;
+use tables::{Location, Rate, Station};
 
 /// How often the tables are swept. A table of the size that is the default is swept within a few
 /// seconds: for so long a station that is silent for too long may still count.
@@ -15,6 +16,13 @@ const STATIONS: usize = 32;
 
 /// Buckets of addresses that one sweep looks at.
 const NEIGHBOURS: usize = 32;
+
+/// Events that are noted of one network: what happens often in one must not hide what happens
+/// in another.
+const EVENTS: Rate = Rate {
+    per_second: 5,
+    burst: 20,
+};
 
 /// Tunnels that one sweep looks at.
 const TUNNELS: usize = 64;
@@ -75,8 +83,17 @@ impl State {
         }
     }
 
-    /// An address is no more known at `location`.
-    pub(crate) fn count_neighbour_out(&mut self, config: &Config, location: Location) {
+    /// `heard` is no more known.
+    pub(crate) fn count_neighbour_out(&mut self, config: &Config, heard: &Neighbour) {
+        let slot = config.network_of(heard.vnet).unwrap_or(NOWHERE);
+        if let Some(network) = self.networks.get_mut(usize::from(slot)) {
+            network.neighbours = network.neighbours.saturating_sub(1);
+        }
+        self.count_neighbour_away(config, heard.location);
+    }
+
+    /// An address that is known elsewhere now has left `location`.
+    pub(crate) fn count_neighbour_away(&mut self, config: &Config, location: Location) {
         if let Location::Port { slot, .. } = location
             && network_at(config, location).is_some()
             && let Some(port) = self.ports.get_mut(usize::from(slot))
@@ -124,13 +141,13 @@ pub(crate) fn sweep(turn: &mut Turn<'_>) {
         |heard| keep(heard.location),
         |heard| {
             if let Some(place) = gone.get_mut(count) {
-                *place = Some(heard.location);
+                *place = Some(*heard);
                 count += 1;
             }
         },
     );
-    for location in gone.into_iter().flatten() {
-        turn.state.count_neighbour_out(config, location);
+    for heard in gone.into_iter().flatten() {
+        turn.state.count_neighbour_out(config, &heard);
     }
     sweep_tunnels(turn, tunnels);
     let next = |from: usize, by: usize, all: usize| if from + by < all { from + by } else { 0 };
@@ -168,7 +185,9 @@ impl Turn<'_> {
         let Some(network) = self.config.network(vnet) else {
             return;
         };
-        if !self.state.events.note(self.now, network.vnet, what) {
+        let state = self.state.networks.get_mut(usize::from(vnet));
+        let told = state.is_some_and(|state| state.events.take(self.now, &EVENTS, 1));
+        if !told || !self.state.events.note(self.now, network.vnet, what) {
             self.counters.vnet(vnet, Cell::EventsLost, 1);
         }
     }

@@ -1,7 +1,7 @@
 //! What happened that somebody may want to know.
 
 use program::Vnet;
-use tables::{Bucket, Instant, Location, Rate};
+use tables::{Instant, Location};
 use wire::ethernet::MacAddr;
 
 /// Something that happened.
@@ -60,33 +60,25 @@ pub enum Happening {
 /// Events that wait to be fetched.
 const ROOM: usize = 256;
 
-/// Events that are noted: who sends many must not hide what else happens for long.
-const RATE: Rate = Rate {
-    per_second: 20,
-    burst: 100,
-};
-
 /// What happened and was not fetched yet.
 ///
 /// - Shape: a vector whose room is made at start.
-/// - Bound: [`ROOM`], and [`RATE`] a second; what is beyond is not noted.
+/// - Bound: [`ROOM`]; what is beyond is not noted.
 #[derive(Debug)]
 pub(crate) struct Events {
     waiting: Vec<Event>,
-    noted: Bucket,
 }
 
 impl Events {
     pub(super) fn new() -> Self {
         Self {
             waiting: Vec::with_capacity(ROOM),
-            noted: Bucket::FULL,
         }
     }
 
     /// Notes that something happened; false if there is no room.
     pub(crate) fn note(&mut self, at: Instant, vnet: Vnet, what: Happening) -> bool {
-        if self.waiting.len() == ROOM || !self.noted.take(at, &RATE, 1) {
+        if self.waiting.len() == ROOM {
             return false;
         }
         self.waiting.push(Event { at, vnet, what });

@@ -1,7 +1,7 @@
 //! Stations that moved lately.
 
 use core::time::Duration;
-use tables::{Instant, Station};
+use tables::{Instant, Location, Station};
 
 /// Stations that are watched at a time.
 const WATCHED: usize = 64;
@@ -38,6 +38,8 @@ pub(crate) struct Moves([Option<Watched>; WATCHED]);
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     station: Station,
+    /// Where it was before it began to move.
+    home: Location,
     since: Instant,
     moves: u8,
     held: Option<Instant>,
@@ -48,28 +50,39 @@ impl Moves {
         Self([None; WATCHED])
     }
 
-    /// `station` was heard elsewhere: says whether it moves, and remembers that it did.
-    pub(crate) fn heard_elsewhere(&mut self, now: Instant, station: Station) -> Move {
+    /// `station`, which is known to be at `from`, was heard at `to`: says whether it moves, and
+    /// remembers that it did. Back to where it was before it began to move it always may: of two who
+    /// have one address, the one who had it first keeps it.
+    pub(crate) fn heard_elsewhere(
+        &mut self,
+        now: Instant,
+        station: Station,
+        (from, to): (Location, Location),
+    ) -> Move {
         let [.., a, b] = station.mac();
         let place = &mut self.0[usize::from(a ^ b) % WATCHED];
         let watched = match place {
             Some(watched) if watched.station == station => watched,
             _ => place.insert(Watched {
                 station,
+                home: from,
                 since: now,
                 moves: 0,
                 held: None,
             }),
         };
-        match watched.held {
-            Some(until) if now < until => return Move::Stays,
-            Some(_) => (watched.since, watched.moves) = (now, 0),
-            None if now.since(watched.since) >= WINDOW => {
-                (watched.since, watched.moves) = (now, 0);
-            }
-            None => {}
+        let over = match watched.held {
+            Some(until) => now >= until,
+            None => now.since(watched.since) >= WINDOW,
+        };
+        if over {
+            (watched.home, watched.since) = (from, now);
+            (watched.moves, watched.held) = (0, None);
+        } else if to == watched.home {
+            return Move::Moves;
+        } else if watched.held.is_some() {
+            return Move::Stays;
         }
-        watched.held = None;
         if watched.moves == MOVES {
             watched.held = Some(now + HELD);
             return Move::StaysFromNow;
@@ -84,12 +97,35 @@ mod tests {
     use super::*;
     use program::Vnet;
 
+    fn port(slot: u16) -> Location {
+        let generation = 0;
+        Location::Port { slot, generation }
+    }
+
+    #[test]
+    fn who_had_the_address_first_keeps_it() {
+        let (mut moves, station) = (Moves::new(), Station::new(Vnet(1), [2, 0, 0, 0, 0, 1]));
+        let (victim, thief) = (port(1), port(2));
+        let now = Instant::START + Duration::from_secs(1);
+        let mut at = victim;
+        for _ in 0..100 {
+            for (from, to) in [(victim, thief), (thief, victim)] {
+                if at == from && moves.heard_elsewhere(now, station, (from, to)) == Move::Moves {
+                    at = to;
+                }
+            }
+            assert_eq!(at, victim);
+        }
+        let stolen = moves.heard_elsewhere(now, station, (victim, thief));
+        assert_eq!(stolen, Move::Stays);
+    }
+
     #[test]
     fn a_station_moves_a_few_times_and_is_then_held_for_a_while() {
         let (mut moves, station) = (Moves::new(), Station::new(Vnet(1), [2, 0, 0, 0, 0, 1]));
         let mut at = |seconds| {
             let now = Instant::START + Duration::from_secs(seconds);
-            moves.heard_elsewhere(now, station)
+            moves.heard_elsewhere(now, station, (port(1), port(2)))
         };
         for _ in 0..MOVES {
             assert_eq!(at(1), Move::Moves);
@@ -106,7 +142,8 @@ mod tests {
         let (mut moves, station) = (Moves::new(), Station::new(Vnet(1), [2, 0, 0, 0, 0, 1]));
         for tens in 0..100 {
             let now = Instant::START + Duration::from_secs(tens * 3);
-            assert_eq!(moves.heard_elsewhere(now, station), Move::Moves);
+            let answer = moves.heard_elsewhere(now, station, (port(1), port(2)));
+            assert_eq!(answer, Move::Moves);
         }
     }
 }

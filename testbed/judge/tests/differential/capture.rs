@@ -460,9 +460,11 @@ impl Capture {
     fn moves(&mut self) {
         let mover = self.stranger();
         let hello = sim::ethernet(ALL, mover);
-        for (times, place) in ["g1", "g2", UNDERLAY, "g1", "g2", UNDERLAY, "g1"]
-            .iter()
-            .enumerate()
+        for (times, place) in [
+            "g1", "g2", UNDERLAY, "g1", "g2", UNDERLAY, "g1", "g2", UNDERLAY,
+        ]
+        .iter()
+        .enumerate()
         {
             if *place == UNDERLAY {
                 let frame = tunnelled(0, &Header::default(), &hello);
@@ -470,7 +472,7 @@ impl Capture {
             } else {
                 self.sent("one that moves", place, hello.clone());
             }
-            let often = if times < 6 { "" } else { " too often" };
+            let often = if times < 8 { "" } else { " too often" };
             let what = format!("to one that moved{often}");
             self.sent(what, "g3", sim::ethernet(mover, HELD));
         }

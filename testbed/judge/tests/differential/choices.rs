@@ -63,7 +63,8 @@ pub(crate) const CHOICES: &[Choice] = &[
     Choice {
         name: "who moves all the time is held",
         why: "Two stations with one address would move it with every frame of either; after five \
-              moves in ten seconds it stays where it is for a while, and an event says so.",
+              moves in ten seconds, those back to where it was first left out, it stays where it \
+              is for a while, and an event says so.",
         explains: |case, seen| {
             let to_one = seen.ours.len() == 1 && seen.theirs.len() == 1;
             case.is("to one that moved too often") && to_one && seen.ours[0].0 != seen.theirs[0].0

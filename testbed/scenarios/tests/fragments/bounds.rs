@@ -179,3 +179,38 @@ fn a_packet_longer_than_a_buffer_is_refused_with_all_its_pieces() {
         assert!(lab.received(&guest).is_empty());
     }
 }
+
+#[test]
+fn an_underlay_that_is_withdrawn_with_pieces_waiting_leaves_a_ledger_that_balances() {
+    let (mut lab, _) = lab(2, false);
+    let pieces = fragments(way(&lab, 1), PART, &wrapped(VNET, &long()), &FOUR);
+    come(&mut lab, &pieces[..3]);
+    let name = program::Name::try_from("under".to_owned()).unwrap();
+    let id = program::Id {
+        kind: program::Kind::Underlay,
+        name: name.clone(),
+    };
+    let endpoint = lab.address(0).into();
+    let (host, now) = lab.host(0);
+    host.withdraw(id, now).unwrap();
+    let program =
+        program::UnderlayProgram::new(name, endpoint, "under".to_owned().try_into().unwrap());
+    lab.put(0, program::Program::Underlay(program));
+    over(&mut lab);
+    come(&mut lab, &pieces);
+    over(&mut lab);
+}
+
+#[test]
+fn nobody_but_peers_takes_room_from_peers() {
+    let (mut lab, guest) = lab(2, false);
+    let pieces = fragments(way(&lab, 1), PART, &wrapped(VNET, &long()), &FOUR);
+    come(&mut lab, &pieces[..2]);
+    for n in 0..200u8 {
+        let stranger = std::net::Ipv4Addr::new(198, 51, 100, n).into();
+        let piece = first(&lab, stranger, 7);
+        lab.arrive_quietly(0, &piece);
+    }
+    come(&mut lab, &pieces[2..]);
+    assert_eq!(lab.received(&guest), [long()]);
+}

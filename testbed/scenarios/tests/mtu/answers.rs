@@ -2,7 +2,7 @@
 
 use super::{A, A6, ALL, B, B6, PLAIN, VNET, arrives, bytes, introduce, says_too_big, told};
 use super::{two, two_with, v4, v6};
-use program::{NetworkProgram, Sequence, Transport};
+use program::{Allowed, NetworkProgram, Sequence, Transport};
 use sim::{Guest, Lab, Setup, ethernet, ipv4, ipv4_with, ipv6, tagged};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -256,6 +256,10 @@ fn nobody_is_told_of_what_must_not_be_answered_in_ipv6() {
 #[test]
 fn what_is_not_ip_has_nobody_to_tell() {
     let (mut lab, a, b) = two(PLAIN);
+    // What cannot be read may be anything: only who may say everything may say it.
+    lab.port_with(&a, |port| {
+        port.allow = vec![Allowed::DhcpServer, Allowed::Router];
+    });
     let mut packet = ethernet(b.mac, a.mac);
     packet.resize(1473, 0);
     too_big_untold(&mut lab, &a, &packet, DropReason::TooBig.name());

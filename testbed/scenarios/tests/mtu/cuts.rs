@@ -261,3 +261,130 @@ fn what_is_flooded_is_cut_for_each_exit_that_needs_it() {
     let counted = "received 1, copied 4, sent 5, fragmented 2";
     assert_eq!(lab.moved()[0], format!("h0 g0-1: {counted}"));
 }
+
+/// A network of 1,470 bytes, more than a tunnel has room for (1,458), and more than a port has.
+#[test]
+fn pieces_fit_the_way_also_where_the_network_allows_more() {
+    let mut lab = Lab::with(PLAIN);
+    lab.network_with(VNET, |network| network.mtu = Some(1470), |_| ());
+    let (a, b) = (lab.guest(0, VNET), lab.guest(1, VNET));
+    introduce(&mut lab, &a, &b);
+    let packet = ipv4_with(&v4(&a, &b, 1500), &[], 0);
+    lab.send(&a, &packet);
+    let longest = lab.captured().iter().map(Vec::len).max().unwrap();
+    assert!(
+        longest <= 14 + 1500,
+        "{longest} bytes on an underlay of 1,500"
+    );
+    let heard = lab.received(&b);
+    let pieces: Vec<_> = heard.iter().map(|frame| piece(frame, &packet, 0)).collect();
+    assert_eq!(together(pieces, 0, false), packet[34..]);
+}
+
+#[test]
+fn a_sender_is_told_at_once_of_the_smaller_of_network_and_way() {
+    let mut lab = Lab::with(PLAIN);
+    lab.network_with(VNET, |network| network.mtu = Some(1470), |_| ());
+    let (a, b) = (lab.guest(0, VNET), lab.guest(1, VNET));
+    introduce(&mut lab, &a, &b);
+    let packet = v4(&a, &b, 1500);
+    let answer = told(&mut lab, &a, &b, &packet);
+    says_too_big(&answer, &packet, 1458);
+}
+
+#[test]
+fn what_a_peer_cannot_put_together_is_not_cut_but_told_of() {
+    for over_v6 in [false, true] {
+        let setup = Setup {
+            v6: over_v6,
+            mtu: 1600,
+            guest_mtu: 1736,
+            ..PLAIN
+        };
+        let (mut lab, a, b) = two_with(setup, 1, |tunnel| {
+            (tunnel.df, tunnel.oversize) = (DontFragment::Clear, Oversize::Outer);
+        });
+        for len in [1700, 1716, 1717, 1736] {
+            let packet = v4(&a, &b, len);
+            lab.send(&a, &packet);
+            let (there, back) = (lab.received(&b), lab.received(&a));
+            assert!(
+                there == [packet] || back.len() == 1,
+                "{len}, v6 {over_v6}: {:?}",
+                lab.moved()
+            );
+        }
+    }
+}
+
+#[test]
+fn packets_with_numbers_arrive_in_order_also_where_some_are_cut() {
+    let (mut lab, a, b) = two_with(PLAIN, 1, |tunnel| {
+        (tunnel.df, tunnel.oversize) = (DontFragment::Clear, Oversize::Outer);
+        tunnel.sequence = program::Sequence::Ordered;
+    });
+    let sent: Vec<_> = [1500, 100, 1490, 200, 1480]
+        .map(|len| v4(&a, &b, len))
+        .into();
+    for packet in &sent {
+        lab.offer(&a, packet);
+    }
+    lab.settle();
+    assert_eq!(lab.received(&b), sent, "{:?}", lab.moved());
+}
+
+#[test]
+fn pieces_leave_before_what_was_sent_behind_them() {
+    let (mut lab, a, b) = two(PLAIN);
+    let long = ipv4_with(&v4(&a, &b, 1500), &[], 0);
+    let next = v4(&a, &b, 100);
+    lab.offer(&a, &long);
+    lab.offer(&a, &next);
+    lab.settle();
+    let heard = lab.received(&b);
+    assert_eq!(heard.len(), 3);
+    assert_eq!(heard[2], next, "a flow's packets keep their order");
+}
+
+#[test]
+fn while_a_station_is_not_known_nobody_says_what_reaches_it() {
+    let mut lab = Lab::with(Setup { hosts: 4, ..PLAIN });
+    lab.network(VNET);
+    let (a, b) = (lab.guest(0, VNET), lab.guest(1, VNET));
+    let packet = v4(&a, &b, 1500);
+    lab.send(&a, &packet);
+    assert!(lab.received(&a).is_empty());
+    // Once it was heard, there is one way to it.
+    lab.send(&b, &sim::ethernet([0xff; 6], b.mac));
+    lab.received(&a);
+    lab.send(&a, &packet);
+    assert_eq!(lab.received(&a).len(), 1);
+}
+
+#[test]
+fn a_sender_is_not_told_of_what_got_through_elsewhere() {
+    // b is here, with room enough, and was not heard yet.
+    let mut lab = Lab::with(PLAIN);
+    lab.network(VNET);
+    let (a, b) = (lab.guest(0, VNET), lab.guest(0, VNET));
+    let packet = v4(&a, &b, 1500);
+    lab.send(&a, &packet);
+    assert_eq!(lab.received(&b), [packet]);
+    assert!(lab.received(&a).is_empty());
+}
+
+#[test]
+fn ipv6_of_1280_bytes_gets_through_any_tunnel() {
+    // RFC 8200 5, RFC 2473 7.1: who may not be told has to be carried.
+    for over_v6 in [false, true] {
+        let setup = Setup {
+            v6: over_v6,
+            mtu: 1300,
+            ..PLAIN
+        };
+        let (mut lab, a, b) = two(setup);
+        let packet = v6(&a, &b, 1280);
+        lab.send(&a, &packet);
+        assert_eq!(lab.received(&b), [packet]);
+    }
+}

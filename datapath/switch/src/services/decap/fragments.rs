@@ -27,6 +27,9 @@ pub(super) fn hold(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
     let Some(fragment) = read(packet.frame.bytes()) else {
         return Verdict::Drop(DropReason::FragmentMalformed);
     };
+    if !turn.config.peers.contains(&fragment.source) {
+        return Verdict::Drop(DropReason::UnknownPeer);
+    }
     let worker = home(fragment.identification, turn.config.workers);
     if worker != turn.worker {
         return Verdict::HandOver(worker);
@@ -56,6 +59,11 @@ pub(super) fn hold(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
             (payload, tos)
         }
     };
+    // It may be longer than the buffer that its last fragment came in.
+    let Some(frame) = turn.pool.take_for(WHOLE_LEN + payload.len()) else {
+        return Verdict::Drop(DropReason::NoFrame);
+    };
+    turn.pool.give(core::mem::replace(&mut packet.frame, frame));
     packet.frame.clear();
     let done = packet.frame.append(payload).is_ok();
     if !done || !envelop(packet, source, destination, tos) {

@@ -10,7 +10,10 @@ use super::outer::ip_at;
 use crate::state::Happening;
 use crate::{Cell, Config, DropReason, Packet, Turn, Verdict};
 use core::time::Duration;
+use program::DontFragment;
+use std::net::IpAddr;
 use wire::ethernet::EtherType;
+use wire::gre::UDP_PORT;
 use wire::icmp::TooBig;
 use wire::ipv4::Ipv4;
 use wire::ipv6::Ipv6;
@@ -72,6 +75,10 @@ fn read(config: &Config, bytes: &[u8]) -> Option<Heard> {
     let (said, sent, least) = if ethertype == EtherType::IPV4 {
         let (_, message) = Ipv4::parse(&bytes[at..]).ok()?;
         let said = TooBig::parse_v4(message).ok()?;
+        let dont_fragment = message.get(14)? & 0x40 != 0;
+        if !dont_fragment {
+            return None;
+        }
         let sent = message.get(10..12)?;
         let sent = usize::from(u16::from_be_bytes([sent[0], sent[1]]));
         (said, sent, LEAST_V4)
@@ -88,12 +95,12 @@ fn read(config: &Config, bytes: &[u8]) -> Option<Heard> {
     if ours != quoted.source || quoted.is_later_fragment {
         return None;
     }
-    let gre = match quoted.protocol {
-        Protocol::GRE => quoted.payload,
-        Protocol::UDP => quoted.payload.get(8..)?,
+    let (gre, in_udp) = match quoted.protocol {
+        Protocol::GRE => (quoted.payload, false),
+        Protocol::UDP => (udp(quoted.payload)?, true),
         _ => return None,
     };
-    let slot = tunnel(config, quoted.destination, gre)?;
+    let slot = tunnel(config, quoted.destination, gre, in_udp)?;
     let tunnel = config.tunnel(slot)?;
     let mtu = match usize::try_from(said.mtu).ok()? {
         0 => *PLATEAUS.iter().find(|plateau| **plateau < sent)?,
@@ -106,9 +113,17 @@ fn read(config: &Config, bytes: &[u8]) -> Option<Heard> {
     })
 }
 
+/// What is quoted behind a UDP header, if that could be one of ours.
+fn udp(datagram: &[u8]) -> Option<&[u8]> {
+    let (header, rest) = datagram.split_first_chunk::<8>()?;
+    let [from, _, to @ ..] = header;
+    let ours = *from >= 0xc0 && to.starts_with(&UDP_PORT.to_be_bytes());
+    ours.then_some(rest)
+}
+
 /// The tunnel to `remote` whose packets start as `gre` does: as far as that is quoted, 8 bytes or
 /// more.
-fn tunnel(config: &Config, remote: std::net::IpAddr, gre: &[u8]) -> Option<u16> {
+fn tunnel(config: &Config, remote: IpAddr, gre: &[u8], in_udp: bool) -> Option<u16> {
     let [flags, _, 0x65, 0x58, ..] = *gre else {
         return None;
     };
@@ -120,6 +135,9 @@ fn tunnel(config: &Config, remote: std::net::IpAddr, gre: &[u8]) -> Option<u16> 
     };
     let slot = config.tunnel_of(remote, key)?;
     let way = config.tunnel(slot)?.ways.first()?;
-    // Which fields its header has is as the tunnel sends them.
-    (way.outer[usize::from(way.gre_at)] == flags).then_some(slot)
+    // Which fields its header has, and what it is in, is as the tunnel sends them.
+    let same = way.outer[usize::from(way.gre_at)] == flags && way.is_in_udp() == in_udp;
+    // What may be cut on its way is never too big for a router.
+    let same = same && (remote.is_ipv6() || way.df != DontFragment::Clear);
+    same.then_some(slot)
 }

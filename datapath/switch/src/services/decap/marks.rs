@@ -18,7 +18,7 @@ pub(super) fn hand_on(turn: &mut Turn<'_>, packet: &mut Packet, tos: u8, dscp: D
 #[inline(never)]
 fn write(turn: &Turn<'_>, packet: &mut Packet, tos: u8, dscp: Dscp) -> Verdict {
     let headers = packet.headers;
-    if !headers.marks.any(Marks::IPV4.with(Marks::IPV6)) || headers.marks.any(Marks::CUT_SHORT) {
+    if !headers.marks.any(Marks::IPV4.with(Marks::IPV6)) || headers.marks.any(Marks::UNREADABLE) {
         return Verdict::Next;
     }
     let (inner, outer) = (Ecn::from_tos(headers.tos), Ecn::from_tos(tos));

@@ -157,8 +157,9 @@ fn udp(
         return Err(DropReason::NotGre);
     }
     let (_, payload) = Udp::parse(datagram).map_err(|_| DropReason::Malformed)?;
-    // A checksum of 0 is none: over IPv6 too, as tunnels may (RFC 6935 §5).
-    let summed = datagram[6..8] != [0, 0];
+    // A checksum of 0 is none, which over IPv6 must not be (RFC 8200 §8.1): nothing else guards the
+    // addresses there.
+    let summed = datagram[6..8] != [0, 0] || remote.is_ipv6();
     let covered = &datagram[..datagram.len().min(8 + payload.len())];
     if summed && checksum::add(pseudo, checksum::sum(covered)) != 0xffff {
         return Err(DropReason::UdpChecksum);

@@ -12,7 +12,6 @@ use wire::gre;
 use wire::ipv4::Ipv4Repr;
 use wire::ipv6::{Ipv6, Ipv6Repr};
 use wire::l4::Protocol;
-use wire::udp::UdpRepr;
 
 /// The ports that GRE in UDP is sent from: the upper quarter (RFC 8086 §3.2.1).
 const EPHEMERAL: u16 = 0xc000;
@@ -33,7 +32,7 @@ pub(super) fn wrap(
     let mut outer: [u8; OUTER_MAX] = way.outer;
     let hash = flow::hash(packet.frame.bytes());
     let inner = packet.frame.len();
-    let v4 = tunnel.remote.is_ipv4();
+    let v4 = way.is_v4();
     let ip = usize::from(way.ip_at);
     if v4 {
         let more = turn.state.identify(turn.worker.0, turn.config.workers);
@@ -53,12 +52,11 @@ pub(super) fn wrap(
     }
     let gre_at = usize::from(way.gre_at);
     gre::complete(&mut packet.frame.bytes_mut()[gre_at..]);
-    let ip_len = if v4 { Ipv4Repr::LEN } else { Ipv6Repr::LEN };
-    if gre_at == ip + ip_len + UdpRepr::LEN {
+    if way.is_in_udp() {
         udp(&mut packet.frame.bytes_mut()[ip..], v4, hash);
     }
-    let room = turn.state.lowered(slot, turn.now).unwrap_or(tunnel.mtu);
-    if packet.frame.len() - ip > room.min(tunnel.mtu) {
+    if packet.headers.marks.any(Marks::CUT) {
+        let room = turn.state.lowered(slot, turn.now).unwrap_or(tunnel.mtu);
         return cut(turn, packet, ip, v4, room.min(tunnel.mtu), way.port);
     }
     Verdict::Send(way.port)
@@ -71,7 +69,10 @@ fn ipv4(ip: &mut [u8], packet: &Packet, way: &Way, total: usize, identification:
     let is_v4 = packet.headers.marks.any(Marks::IPV4);
     ip[1] |= packet.headers.tos & way.tos_mask;
     ip[2..4].copy_from_slice(&(total as u16).to_be_bytes());
-    if way.df == DontFragment::Copy && (!is_v4 || inner.get(6).is_none_or(|b| b & 0x40 != 0)) {
+    if packet.headers.marks.any(Marks::CUT) {
+        ip[6] &= !DONT_FRAGMENT; // we are about to
+    } else if way.df == DontFragment::Copy && (!is_v4 || inner.get(6).is_none_or(|b| b & 0x40 != 0))
+    {
         ip[6] |= DONT_FRAGMENT;
     }
     if ip[6] & DONT_FRAGMENT == 0 {

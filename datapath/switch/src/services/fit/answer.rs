@@ -13,7 +13,7 @@ use wire::icmp;
 use wire::ipv4::Ipv4;
 use wire::ipv6::Ipv6;
 
-/// How often one port, or all peers, are told: RFC 1812 §4.3.2.8 and RFC 4443 §2.4 (f) ask for a
+/// How often one port, or one peer of a network, is told: RFC 1812 §4.3.2.8 and RFC 4443 §2.4 (f) ask for a
 /// limit. A sender has to be told once for each destination.
 const RATE: Rate = Rate {
     per_second: 100,
@@ -21,7 +21,7 @@ const RATE: Rate = Rate {
 };
 
 /// The least that every IPv6 way has to carry (RFC 8200 §5).
-const LEAST_V6: usize = 1280;
+pub(super) const LEAST_V6: usize = 1280;
 
 /// Room for what is said, behind Ethernet.
 const ROOM: usize = 1280;
@@ -33,7 +33,9 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
         return Verdict::Drop(DropReason::Malformed);
     };
     let original = packet.headers.packet(bytes);
-    if is_group(ethernet.destination()) || packet.is_answer() {
+    // Of several copies each may fit or not: who is flooded to is not known to be there.
+    let unanswerable = packet.headers.marks.any(Marks::FLOODED.with(Marks::ANSWER));
+    if is_group(ethernet.destination()) || unanswerable {
         return Verdict::Drop(DropReason::TooBig);
     }
     let (from, to) = (ethernet.destination(), ethernet.source());
@@ -48,8 +50,17 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
     let Some(len) = len else {
         return Verdict::Drop(DropReason::TooBig);
     };
-    let port = turn.state.ports.get_mut(usize::from(packet.origin.port));
-    if !port.is_some_and(|port| port.answers.take(turn.now, &RATE, 1)) {
+    let told = match packet.origin.tunnel {
+        NOWHERE => {
+            let port = turn.state.ports.get_mut(usize::from(packet.origin.port));
+            port.map(|port| &mut port.answers)
+        }
+        tunnel => {
+            let tunnel = turn.state.tunnels.get_mut(usize::from(tunnel));
+            tunnel.map(|tunnel| &mut tunnel.answers)
+        }
+    };
+    if !told.is_some_and(|told| told.take(turn.now, &RATE, 1)) {
         return Verdict::Drop(DropReason::TooBigUntold);
     }
     packet.frame.truncate(usize::from(packet.headers.l3));

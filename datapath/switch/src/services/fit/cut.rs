@@ -12,7 +12,7 @@ pub(super) fn may_be_cut(packet: &Packet) -> bool {
     let headers = &packet.headers;
     let flags = headers.packet(packet.frame.bytes()).get(6);
     headers.marks.any(Marks::IPV4)
-        && !headers.marks.any(Marks::CUT_SHORT)
+        && !headers.marks.any(Marks::UNREADABLE)
         && flags.is_some_and(|flags| flags & DONT_FRAGMENT == 0)
 }
 
@@ -35,7 +35,9 @@ pub(super) fn cut(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Verdi
     let bytes = packet.frame.bytes_mut();
     bytes[l3..l3 + first.header().len()].copy_from_slice(first.header());
     packet.frame.truncate(l3 + first.total_len());
+    let kept = packet.headers.marks.only(Marks::FLOODED);
     packet.headers = Headers::of(packet.frame.bytes());
+    packet.headers.marks = packet.headers.marks.with(kept);
     let (port, vnet) = (packet.origin.port, packet.vnet);
     turn.counters.both(port, vnet, Cell::Fragmented, 1);
     Verdict::Next

@@ -12,6 +12,9 @@ use wire::nd::{Kind, Nd};
 /// What a client asks from before it has an address (RFC 2131 §4.1), with the ports it uses.
 const DHCP_CLIENT: [u8; 4] = [0, 68, 0, 67];
 
+/// The protocol by which hosts join groups over IPv4.
+const IGMP: u8 = 2;
+
 /// Multicast listener reports, which may be sent before an address is sure (RFC 3590 §4).
 const LISTENER_REPORTS: [u8; 2] = [131, 143];
 
@@ -33,9 +36,6 @@ impl Addresses {
 pub(super) fn check(own: &Addresses, packet: &Packet) -> Result<(), DropReason> {
     let headers = &packet.headers;
     let bytes = packet.frame.bytes();
-    if headers.marks.any(Marks::CUT_SHORT) {
-        return Err(DropReason::Malformed); // what it says cannot be known
-    }
     let holds = if headers.marks.any(Marks::IPV4) {
         ipv4(own, packet, headers.packet(bytes))
     } else if headers.marks.any(Marks::IPV6) {
@@ -55,8 +55,14 @@ fn ipv4(own: &Addresses, packet: &Packet, ip: &[u8]) -> bool {
     };
     let source = Ipv4Addr::new(*a, *b, *c, *d);
     if source.is_unspecified() {
+        // Who has no address yet may join groups (RFC 3376 §4.2.13) and ask for one.
+        if packet.headers.protocol == IGMP {
+            return true;
+        }
         let segment = packet.headers.segment(packet.frame.bytes());
-        return packet.headers.protocol == Protocol::UDP.0 && segment.starts_with(&DHCP_CLIENT);
+        return packet.headers.protocol == Protocol::UDP.0
+            && !packet.headers.marks.any(Marks::FRAGMENT)
+            && segment.starts_with(&DHCP_CLIENT);
     }
     own.has_v4(source)
 }
@@ -89,6 +95,7 @@ fn ipv6(own: &Addresses, packet: &Packet) -> bool {
     if source.is_unspecified() {
         // Nobody yet: it may ask whether an address is free, for routers, and join groups.
         let reports = headers.protocol == Protocol::ICMPV6.0
+            && !headers.marks.any(Marks::FRAGMENT)
             && message
                 .first()
                 .is_some_and(|kind| LISTENER_REPORTS.contains(kind));
