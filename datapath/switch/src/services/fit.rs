@@ -10,7 +10,7 @@
 mod answer;
 mod cut;
 
-use crate::{DropReason, Exit, Marks, Packet, Role, Service, Turn, Verdict};
+use crate::{DropReason, Exit, Marks, Packet, Service, Turn, Verdict};
 use program::Oversize;
 use wire::ethernet::Ethernet;
 
@@ -25,37 +25,41 @@ impl Service for Fit {
     #[inline]
     fn decide(turn: &mut Turn<'_>, packet: &mut Packet) -> Verdict {
         let length = packet.frame.len();
-        let tags = packet.headers.tags_len();
-        let room = match packet.exit {
-            Exit::Port(slot) => {
-                let Some(port) = turn.config.port(slot).filter(|port| port.up) else {
-                    return Verdict::Drop(DropReason::PortDown);
-                };
-                if let Role::Guest(guest) = &port.role
-                    && let Some(rate) = &guest.to_guest
-                    && let Some(state) = turn.state.ports.get_mut(usize::from(slot))
-                    && !state.to_guest.take(turn.now, rate, length as u64)
-                {
-                    return Verdict::Drop(DropReason::RateToGuest);
-                }
-                port.max_frame + tags
-            }
-            Exit::Tunnel(slot) => {
-                let Some(room) = tunnel_room(turn, slot) else {
-                    return Verdict::Drop(DropReason::NoWay);
-                };
-                room
-            }
-            Exit::Undecided | Exit::Flood => return Verdict::Drop(DropReason::NoPort),
+        let room = match room(turn, packet, packet.exit) {
+            Ok(room) => room,
+            Err(reason) => return Verdict::Drop(reason),
         };
-        let network = turn.config.network(packet.vnet);
-        let declared = network.and_then(|network| network.mtu);
-        let room = declared.map_or(room, |mtu| room.min(mtu + Ethernet::LEN + tags));
+        if let Exit::Port(slot) = packet.exit
+            && let Some(rate) = turn.config.guest(slot).and_then(|guest| guest.to_guest)
+            && let Some(state) = turn.state.ports.get_mut(usize::from(slot))
+            && !state.to_guest.take(turn.now, &rate, length as u64)
+        {
+            return Verdict::Drop(DropReason::RateToGuest);
+        }
         if length > room {
-            return too_big(turn, packet, room.saturating_sub(Ethernet::LEN + tags));
+            let headers = Ethernet::LEN + packet.headers.tags_len();
+            return too_big(turn, packet, room.saturating_sub(headers));
         }
         Verdict::Next
     }
+}
+
+/// The longest frame that `exit` carries of the network and with the tags of `packet`, in bytes, or
+/// why it carries none.
+#[inline]
+fn room(turn: &Turn<'_>, packet: &Packet, exit: Exit) -> Result<usize, DropReason> {
+    let tags = packet.headers.tags_len();
+    let room = match exit {
+        Exit::Port(slot) => {
+            let port = turn.config.port(slot).filter(|port| port.up);
+            port.ok_or(DropReason::PortDown)?.max_frame + tags
+        }
+        Exit::Tunnel(slot) => tunnel_room(turn, slot).ok_or(DropReason::NoWay)?,
+        Exit::Undecided | Exit::Flood => return Err(DropReason::NoPort),
+    };
+    let network = turn.config.network(packet.vnet);
+    let declared = network.and_then(|network| network.mtu);
+    Ok(declared.map_or(room, |mtu| room.min(mtu + Ethernet::LEN + tags)))
 }
 
 /// The longest inner frame that gets through the tunnel in `slot` now, in bytes; none if it is

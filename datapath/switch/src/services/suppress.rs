@@ -120,6 +120,8 @@ fn discovery(packet: &Packet) -> Said {
         return Said::default();
     };
     match (nd.kind(), nd.target()) {
+        // Nobody is a group: what would be answered to it goes to all.
+        (Kind::NeighbourSolicit, _) if ip.source().is_multicast() => Said::default(),
         (Kind::NeighbourSolicit, Some(target)) => Said {
             fact: None,
             question: Some(Question {

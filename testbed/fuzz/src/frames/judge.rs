@@ -52,7 +52,7 @@ impl Judge {
         };
         let port = config.port(exit).expect("it leaves by a port");
         let is_answer = packet.is_answer();
-        assert!(port.up || is_answer, "it leaves by a port that is down");
+        assert!(port.up, "it leaves by a port that is down");
         let network = config.network(packet.vnet).expect("it is of a network");
         let origin = packet.origin;
         let home = match origin.tunnel {
@@ -65,13 +65,7 @@ impl Judge {
             Exit::Tunnel(slot) => slot == origin.tunnel,
             Exit::Undecided | Exit::Flood => panic!("it leaves by no one exit"),
         };
-        // Only a part of an answer does not say that it is one.
-        let may_be_part = |slot: u16| {
-            let program = &scene.tunnels[&slot];
-            program.oversize == Oversize::Outer || program.remote.is_ipv6()
-        };
-        let is_part = matches!(packet.exit, Exit::Tunnel(slot) if may_be_part(slot));
-        assert!(back == is_answer || back && is_part, "it goes back");
+        assert_eq!(back, is_answer, "only an answer goes to where it came from");
         let bytes = packet.frame.bytes();
         match &port.role {
             Role::Guest(guest) => {
@@ -79,7 +73,7 @@ impl Judge {
                 assert_eq!(guest.network, packet.vnet, "it leaves its network");
                 let room = port.max_frame + tags_len(bytes);
                 let len = bytes.len();
-                assert!(len <= room || is_answer, "{len} bytes leave by {exit}");
+                assert!(len <= room, "{len} bytes leave by {exit}");
                 inner(bytes, is_answer, network.mtu);
             }
             Role::Underlay => {
@@ -93,7 +87,6 @@ impl Judge {
                     .lowered(slot, now)
                     .unwrap_or(tunnel.mtu)
                     .min(tunnel.mtu);
-                let mtu = (!is_answer).then_some(mtu);
                 if let Some(frame) = self.envelope(scene, slot, mtu, bytes) {
                     inner(&frame, back, network.mtu);
                 }
@@ -110,18 +103,10 @@ impl Judge {
 
     /// The frame in an envelope that is right in every field; none if it is a piece, and others
     /// are missing.
-    ///
-    /// How long an answer is, is not looked at: it has no `mtu`.
-    fn envelope(
-        &mut self,
-        scene: &Scene,
-        slot: u16,
-        mtu: Option<usize>,
-        bytes: &[u8],
-    ) -> Option<Vec<u8>> {
+    fn envelope(&mut self, scene: &Scene, slot: u16, mtu: usize, bytes: &[u8]) -> Option<Vec<u8>> {
         let program = &scene.tunnels[&slot];
         let packet = link(scene, program, bytes);
-        let (len, room) = (packet.len(), mtu.unwrap_or(usize::MAX));
+        let (len, room) = (packet.len(), mtu);
         assert!(len <= room, "{len} bytes where {room} fit");
         let outer = match program.remote {
             IpAddr::V4(_) => outer_v4(program, packet),
@@ -161,7 +146,7 @@ impl Judge {
         }
         self.pieces.remove(&(slot, identification));
         let inner = unwrapped(program, &outer, &whole);
-        let asked = program.oversize == Oversize::Outer || mtu.is_none();
+        let asked = program.oversize == Oversize::Outer;
         assert!(asked || is_least_v6(&inner), "nobody asked for pieces");
         Some(inner)
     }
@@ -372,16 +357,15 @@ fn tags_len(frame: &[u8]) -> usize {
         .map_or(0, |(_, rest)| payload.len() - rest.len())
 }
 
-/// What holds for every frame, once it has no envelope. An answer is of whom it is the answer
-/// to, and as long as it has to be.
+/// What holds for every frame, once it has no envelope.
 fn inner(frame: &[u8], is_answer: bool, mtu: Option<usize>) {
     let (header, payload) = Ethernet::parse(frame).expect("it has a header");
     assert!(!ethernet::is_link_local_control(header.destination()));
     let from = Mac(header.source());
-    assert!(from.is_station() || is_answer, "nobody sent it");
+    assert!(from.is_station(), "nobody sent it");
     let room = mtu.map_or(usize::MAX, |mtu| mtu + Ethernet::LEN + tags_len(frame));
     let len = frame.len();
-    assert!(len <= room || is_answer, "{len} bytes where {room} fit");
+    assert!(len <= room, "{len} bytes where {room} fit");
     if is_answer {
         let (kind, packet) = payload_behind_tags(header.ethertype(), payload).expect("we wrote it");
         answer(kind, packet);
@@ -407,8 +391,6 @@ fn answer(kind: EtherType, packet: &[u8]) {
             let message = ip.upper_layer(payload).expect("we wrote it").bytes;
             match nd::Nd::parse(&ip, message) {
                 Ok(said) => assert_eq!(said.kind(), nd::Kind::NeighbourAdvert),
-                // Who asks in a group's name is told so in that group's: nobody heeds it.
-                Err(_) if message[0] == 136 => assert!(ip.destination().is_multicast()),
                 Err(_) => {
                     let said = icmp::TooBig::parse_v6(&ip, message).expect("we wrote it");
                     assert!(said.mtu >= 1280, "less than every way carries");

@@ -18,7 +18,7 @@ const PROGRAMS: &str = r#"[
     {"version": 1, "kind": "network", "name": "red", "vnet": 5001, "aging_s": 60},
     {"version": 1, "kind": "network", "name": "blue", "vnet": 0, "stations": 4},
     {"version": 1, "kind": "network", "name": "lonely", "vnet": 4294967295, "mtu": 576},
-    {"version": 1, "kind": "network", "name": "strict", "vnet": 9, "mtu": 480,
+    {"version": 1, "kind": "network", "name": "strict", "vnet": 9, "mtu": 576,
      "flood": {"multicast": false, "unknown": false}, "neighbours": [
         {"address": "10.1.0.2", "mac": "02:00:00:00:00:02"},
         {"address": "2001:db8:1::2", "mac": "02:00:00:00:00:02", "router": true}]},
@@ -37,6 +37,7 @@ const PROGRAMS: &str = r#"[
      "transport": "udp", "oversize": "answer", "dscp": "uniform"},
     {"version": 1, "kind": "tunnel", "name": "strict-2", "vnet": 9, "remote": "192.0.2.2",
      "transport": "udp", "ttl": 255},
+    {"version": 1, "kind": "tunnel", "name": "strict-3", "vnet": 9, "remote": "192.0.2.3"},
     {"version": 1, "kind": "tunnel", "name": "strict-v6", "vnet": 9, "remote": "2001:db8::5",
      "transport": "udp", "sequence": "ordered", "keyed": false},
     {"version": 1, "kind": "port", "name": "a", "vnet": 5001, "interface": "a0",

@@ -227,3 +227,82 @@ fn seeds_end_as_they_are_called() {
     let questions = named("questions");
     assert!(questions.noted["answered"] > 0, "{questions:?}");
 }
+
+/// A frame of station `from` to station `to`, of `known`.
+fn of(known: &str, to: u8, from: u8) -> Vec<u8> {
+    let all = made::guests();
+    let mut frame = all
+        .iter()
+        .find(|(name, _)| *name == known)
+        .unwrap()
+        .1
+        .clone();
+    (frame[5], frame[11]) = (to, from);
+    frame
+}
+
+fn at(port: u8, bytes: Vec<u8>) -> Told {
+    Told {
+        wait: 0,
+        port,
+        shape: Shape::AsIs,
+        detail: Detail::default(),
+        bytes,
+    }
+}
+
+fn wrapped(peer: u8, key: u8, bytes: Vec<u8>) -> Told {
+    Told {
+        shape: Shape::Wrapped,
+        detail: Detail::of(peer, key, 0),
+        ..at(UNDERLAY, bytes)
+    }
+}
+
+/// An ICMPv6 answer of 1,280 bytes, in a network whose MTU is 576.
+#[test]
+fn an_answer_is_no_longer_than_its_network() {
+    let heard = wrapped(0, 3, of("guest", 9, 2));
+    let asked = Told {
+        wait: 1,
+        ..at(6, of("udp-v6-long", 2, 3))
+    };
+    play(&Told::encode(0, &[heard, asked]));
+}
+
+/// An answer of 576 bytes to a peer, where 300 fit: `fit::answer` gives it a new exit, and nobody
+/// asks whether it fits that.
+#[test]
+fn an_answer_to_a_peer_fits_its_way() {
+    let heard = at(2, of("guest", 9, 3));
+    let long = Told {
+        wait: 1,
+        ..wrapped(1, 0, of("udp-longer", 3, 2))
+    };
+    play(&Told::encode(0, &[heard, long]));
+}
+
+/// An answer to a port that is down.
+#[test]
+fn an_answer_to_a_port_that_is_down_does_not_leave() {
+    let heard = wrapped(1, 0, of("guest", 9, 3));
+    let long = Told {
+        wait: 1,
+        ..at(5, of("udp-longer", 3, 2))
+    };
+    play(&Told::encode(0, &[heard, long]));
+}
+
+/// Asked for an address in a group's name (RFC 4861 §7.1.1 only speaks of the unspecified one), we
+/// answer the group with the solicited flag, which §7.1.2 says to discard.
+#[test]
+fn who_asks_in_a_groups_name_is_not_answered() {
+    let mut asks = of("neighbour-solicit", 2, 1);
+    asks[22] = 0xff; // the source is multicast
+    asks[0..6].copy_from_slice(&[0x33, 0x33, 0xff, 0, 0, 2]);
+    let asks = Told {
+        shape: Shape::Mended,
+        ..at(6, asks)
+    };
+    play(&Told::encode(0, &[asks]));
+}

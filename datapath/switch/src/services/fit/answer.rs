@@ -5,6 +5,7 @@
 //! router on the way, and checks the packet that is quoted, not who quotes it (RFC 5927 §4); its
 //! own filters know that address, and the way there leads to us.
 
+use super::room;
 use crate::{DropReason, Exit, Headers, Marks, NOWHERE, Packet, Turn, Verdict};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use tables::Rate;
@@ -39,15 +40,26 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
         return Verdict::Drop(DropReason::TooBig);
     }
     let (from, to) = (ethernet.destination(), ethernet.source());
+    let exit = match packet.origin.tunnel {
+        NOWHERE => Exit::Port(packet.origin.port),
+        tunnel => Exit::Tunnel(tunnel),
+    };
+    // The answer has to fit the way back: it quotes less if that is small.
+    let l3 = usize::from(packet.headers.l3);
+    let room = match room(turn, packet, exit) {
+        Ok(room) => room.saturating_sub(l3).min(ROOM),
+        Err(reason) => return Verdict::Drop(reason),
+    };
     let mut said = [0; ROOM];
+    let said = &mut said[..room];
     let len = if packet.headers.marks.any(Marks::IPV4) {
-        v4(&mut said, original, mtu)
+        v4(said, original, mtu)
     } else if packet.headers.marks.any(Marks::IPV6) {
-        v6(&mut said, original, mtu)
+        v6(said, original, mtu)
     } else {
         None
     };
-    let Some(len) = len else {
+    let Some(len) = len.filter(|len| *len > 0 && from != [0; 6]) else {
         return Verdict::Drop(DropReason::TooBig);
     };
     let told = match packet.origin.tunnel {
@@ -63,7 +75,7 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
     if !told.is_some_and(|told| told.take(turn.now, &RATE, 1)) {
         return Verdict::Drop(DropReason::TooBigUntold);
     }
-    packet.frame.truncate(usize::from(packet.headers.l3));
+    packet.frame.truncate(l3);
     if packet.frame.append(&said[..len]).is_err() {
         return Verdict::Drop(DropReason::TooBig);
     }
@@ -72,10 +84,7 @@ pub(super) fn answer(turn: &mut Turn<'_>, packet: &mut Packet, mtu: usize) -> Ve
     bytes[6..12].copy_from_slice(&from);
     packet.headers = Headers::of(bytes);
     packet.make_answer();
-    packet.exit = match packet.origin.tunnel {
-        NOWHERE => Exit::Port(packet.origin.port),
-        tunnel => Exit::Tunnel(tunnel),
-    };
+    packet.exit = exit;
     Verdict::Next
 }
 
