@@ -5,7 +5,7 @@
 //! test wants a second opinion, Debian's Open vSwitch ([`Ovs`]).
 //!
 //! Start at [`Lab`]; then [`Greyhound`] (the product on a host), [`measure`] (ping, iperf3), and
-//! [`RawPort`] (any frame whatever, in and out).
+//! [`RawPort`] (any frame whatever, in and out), [`vm`] (a machine with a stock kernel).
 //!
 //! What holds, however a run ends:
 //!
@@ -30,6 +30,7 @@ pub mod program;
 mod raw;
 mod run;
 mod running;
+pub mod vm;
 mod wait;
 
 pub use binaries::{binary, target_dir, use_binaries};

@@ -4,6 +4,7 @@
 //! (formatting, lints, docs) counts as one.
 
 mod fuzz;
+mod vm;
 
 use crate::stream::stream;
 use crate::{needs, root, tidy};
@@ -45,7 +46,7 @@ struct Step {
     run: fn() -> Result<Tally>,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "needs",
         proves: "what is needed is there",
@@ -91,11 +92,19 @@ const STEPS: [Step; 9] = [
         proves: "the docs build, and their links hold",
         run: docs,
     },
+    Step {
+        name: VM,
+        proves: "a stock kernel on an emulated machine; only with --vm",
+        run: vm::run,
+    },
 ];
+
+/// The step that is left out unless it is asked for: it has a machine to fetch.
+const VM: &str = "vm";
 
 /// Runs the steps that `options` ask for; whether all is well.
 pub(crate) fn run(options: &[&str]) -> Result<bool> {
-    let (mut only, mut summary) = (Vec::new(), None);
+    let (mut only, mut summary, mut with_machine) = (Vec::new(), None, false);
     let mut options = options.iter();
     while let Some(option) = options.next() {
         match *option {
@@ -106,6 +115,7 @@ pub(crate) fn run(options: &[&str]) -> Result<bool> {
                 return Ok(true);
             }
             "--only" => only.extend(options.next().context("--only which step?")?.split(',')),
+            "--vm" => with_machine = true,
             "--json" => summary = Some(*options.next().context("--json which file?")?),
             other => bail!("check does not know {other}"),
         }
@@ -119,13 +129,20 @@ pub(crate) fn run(options: &[&str]) -> Result<bool> {
     std::env::set_current_dir(root()?)?;
     let chosen = STEPS
         .iter()
-        .filter(|step| only.is_empty() || only.contains(&step.name));
+        .filter(|step| is_chosen(step, &only, with_machine));
     let chosen: Vec<&Step> = chosen.collect();
     let results = run_steps(&chosen);
     if let Some(file) = summary {
         fs::write(file, format!("{:#}\n", as_json(&results)))?;
     }
     Ok(report(&results))
+}
+
+/// Whether a step is run: every one of `only`; if nothing is said, all, but the machine only
+/// `with_machine`.
+fn is_chosen(step: &Step, only: &[&str], with_machine: bool) -> bool {
+    let asked = with_machine && step.name == VM;
+    asked || only.contains(&step.name) || (only.is_empty() && step.name != VM)
 }
 
 /// What became of one step.
@@ -259,8 +276,13 @@ fn counted(line: &str, variables: &[(&str, &str)]) -> Result<Tally> {
     command
         .args(line.split(' '))
         .envs(variables.iter().copied());
+    counted_from(&mut command)
+}
+
+/// As [`counted`], of any program that sums as cargo's tests do.
+fn counted_from(command: &mut Command) -> Result<Tally> {
     let mut sums = Sums::default();
-    let ended = stream(&mut command, LIMIT, |line| {
+    let ended = stream(command, LIMIT, |line| {
         if let Some(line) = sums.read(line) {
             println!("{line}");
         }
@@ -403,6 +425,21 @@ mod tests {
             None
         );
         assert_eq!(sums.read("test a ... FAILED"), Some("test a ... FAILED"));
+    }
+
+    #[test]
+    fn the_machine_is_booted_only_where_it_is_asked_for() {
+        let chosen = |only: &[&str], with_machine| -> Vec<&str> {
+            let steps = STEPS
+                .iter()
+                .filter(|step| is_chosen(step, only, with_machine));
+            steps.map(|step| step.name).collect()
+        };
+        assert_eq!(chosen(&[], true).len(), STEPS.len());
+        assert_eq!(chosen(&[], false).len(), STEPS.len() - 1);
+        assert!(!chosen(&[], false).contains(&VM));
+        assert_eq!(chosen(&[VM], false), [VM]);
+        assert_eq!(chosen(&["fmt"], true), ["fmt", VM]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `cargo xtask`: what people and CI run.
 //!
 //! - `check` proves the whole: packages, formatting, lints, tidy, every test, benches, fuzzing,
-//!   docs. Its last line is `N passed, N failed`. `check --only STEP` is for people.
+//!   docs. Its last line is `N passed, N failed`. `check --only STEP` is for people. `check --vm`
+//!   also boots a stock kernel.
 //! - `tidy` proves the house: arrows, sizes, words, licences. See [`tidy`].
 //! - `demo` shows Greyhound at work between two hosts of namespaces. See [`demo`].
 //! - `needs` fetches what the others need. See [`needs`].
@@ -25,6 +26,7 @@ const USAGE: &str = "\
 cargo xtask demo                      Greyhound between two hosts of namespaces, end to end
 cargo xtask check                     everything that must hold; ends with `N passed, N failed`
             check --only STEP[,STEP]  some of it
+            check --vm                and the GRE of a stock kernel on an emulated machine
             check --json FILE         and a summary for programs
             check --list              the steps
 cargo xtask tidy                      the house rules alone

@@ -1,9 +1,11 @@
 //! What a fresh Debian has to fetch, and what for. Said before it is done, and only if missing.
 //!
 //! Open Vswitch is the exception: its packages are unpacked below the target folder and not
-//! installed, because installing them starts a switch on the machine.
+//! installed, because installing them starts a switch on the machine. So is all that an emulated
+//! machine is made of, a kernel among it.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use netns::vm::MachineFiles;
 use netns::{OvsFiles, run_bounded, target_dir};
 use std::fs;
 use std::path::Path;
@@ -164,13 +166,48 @@ fn open_vswitch() -> Result<()> {
         println!("needs: Open vSwitch is there");
         return Ok(());
     }
-    let folder = target_dir().join("peers");
-    let (archives, root) = (folder.join("archives"), folder.join("openvswitch"));
+    let root = target_dir().join("peers/openvswitch");
     println!(
         "needs: unpacking Debian's openvswitch-switch into {}",
         root.display()
     );
     println!("  the other host of the interop tests; not installed: that would start it here");
+    unpack_all(&["openvswitch-switch"], &root)?;
+    ensure!(
+        OvsFiles::unpacked(&root).works(),
+        "Open vSwitch does not start from {}",
+        root.display()
+    );
+    Ok(())
+}
+
+/// What an emulated machine is made of, unpacked below the target folder.
+pub(crate) fn for_machine() -> Result<()> {
+    root_only()?;
+    install(&LAB)?;
+    if MachineFiles::find().is_ok() {
+        println!("needs: the machine is there");
+        return Ok(());
+    }
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "the machine is an x86-64 one, and runs this machine's `ip` and `tc`: it needs x86-64"
+    );
+    let root = MachineFiles::folder();
+    println!("needs: unpacking into {}:", root.display());
+    println!("  {}", MachineFiles::PACKAGES.join(" "));
+    println!("  not installed: a kernel would want to be booted");
+    if root.exists() {
+        fs::remove_dir_all(&root)?; // half of one, or an older one
+    }
+    unpack_all(&MachineFiles::PACKAGES, &root)?;
+    MachineFiles::find().map(|_| ())
+}
+
+/// Fetches Debian `packages` and what of their dependencies is not installed, and unpacks all of
+/// it below `root`.
+fn unpack_all(packages: &[&str], root: &Path) -> Result<()> {
+    let archives = root.with_extension("archives");
     fs::create_dir_all(archives.join("partial"))?;
     update_lists()?;
     let cache = format!("Dir::Cache::archives={}", archives.display());
@@ -182,22 +219,14 @@ fn open_vswitch() -> Result<()> {
         "-o",
         &cache,
     ];
-    apt(&words, &["openvswitch-switch"])?;
-    fs::create_dir_all(&root)?;
+    apt(&words, packages)?;
+    fs::create_dir_all(root)?;
     for entry in fs::read_dir(&archives)?.flatten() {
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "deb")
-        {
-            unpack(&entry.path(), &root)?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            unpack(&path, root)?;
         }
     }
-    ensure!(
-        OvsFiles::unpacked(&root).works(),
-        "Open vSwitch does not start from {}",
-        root.display()
-    );
     Ok(fs::remove_dir_all(&archives)?)
 }
 
