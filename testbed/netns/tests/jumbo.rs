@@ -71,7 +71,7 @@ fn without_jumbo_buffers_a_large_interface_is_refused_and_taken_once_it_is_small
     let Stage { h1, h2, a, .. } = &stage;
     let one = start(h1, "0", &[]);
     let _ = one.apply(&stage::programs(h1, h2, VNET, &[a]));
-    let state = || {
+    let attached = || {
         let states = one.port_states().unwrap();
         states
             .into_iter()
@@ -80,14 +80,14 @@ fn without_jumbo_buffers_a_large_interface_is_refused_and_taken_once_it_is_small
             .1
     };
     until("the underlay is refused", LIMIT, || {
-        state().contains("9000")
+        attached().contains("9000")
     })
     .unwrap();
-    let said = state();
+    let said = attached();
     for word in ["lower it to 1770", "--jumbo"] {
         assert!(said.contains(word), "{said}");
     }
     h1.ip(&format!("link set {} mtu 1600", Host::UNDERLAY))
         .unwrap();
-    until("the underlay is taken", LIMIT, || state() == "up").unwrap();
+    until("the underlay is taken", LIMIT, || attached() == "up").unwrap();
 }

@@ -259,7 +259,7 @@ fn wrapped(peer: u8, key: u8, bytes: Vec<u8>) -> Told {
     }
 }
 
-/// An ICMPv6 answer of 1,280 bytes, in a network whose MTU is 576.
+/// An answer of 1,280 bytes, in a network whose MTU is 576.
 #[test]
 fn an_answer_is_no_longer_than_its_network() {
     let heard = wrapped(0, 3, of("guest", 9, 2));

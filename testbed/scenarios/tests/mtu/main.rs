@@ -100,6 +100,11 @@ fn ends(frame: &[u8]) -> (IpAddr, IpAddr) {
 /// `answer` says of `packet` what RFC 1191 §4 and RFC 4443 §3.2 ask for: that `mtu` bytes fit;
 /// from whom the packet was for, to whom it was from, behind the same tags.
 fn says_too_big(answer: &[u8], packet: &[u8], mtu: usize) {
+    says_too_big_in(answer, packet, mtu, usize::MAX);
+}
+
+/// The same, where the answer itself may have no more than `room` bytes from its IP header on.
+fn says_too_big_in(answer: &[u8], packet: &[u8], mtu: usize, room: usize) {
     let at = l3(packet);
     assert_eq!(answer[..6], packet[6..12], "to whom it was from");
     assert_eq!(answer[6..12], packet[..6], "from whom it was for");
@@ -118,7 +123,7 @@ fn says_too_big(answer: &[u8], packet: &[u8], mtu: usize) {
         assert_eq!(message[..2], [3, 4]);
         assert_eq!(checksum::sum(message), 0xffff, "of the message");
         assert_eq!(message[4..6], [0, 0]);
-        (message, 576 - 28)
+        (message, room.min(576) - 28)
     } else {
         let len = u16::from_be_bytes([answer[4], answer[5]]);
         assert_eq!(usize::from(len), answer.len() - 40);
@@ -128,7 +133,7 @@ fn says_too_big(answer: &[u8], packet: &[u8], mtu: usize) {
         assert_eq!(message[..2], [2, 0]);
         let sum = upper_sum((to, from), Protocol::ICMPV6, message);
         assert_eq!(sum, 0xffff, "of the message");
-        (message, 1280 - 48)
+        (message, room.min(1280) - 48)
     };
     let said = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
     assert_eq!(usize::try_from(said).unwrap(), mtu);
