@@ -36,7 +36,8 @@ impl Mac {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Speaks {
-    /// Any station's: a port with a bridge behind it. Written `"any"`.
+    /// Any station's but those that another port's program on this host names: a port with a bridge
+    /// behind it, whose guests are trusted with each other's addresses. Written `"any"`.
     Any,
     /// Its own only.
     As(Mac),

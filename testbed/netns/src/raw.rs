@@ -132,10 +132,29 @@ impl Flood {
         seconds: u32,
         pace: Option<u32>,
     ) -> Result<Self> {
+        Self::run_varied(namespace, interface, frame, seconds, pace, None)
+    }
+
+    /// The same, with two bytes of the frame, from byte `varies` on, that differ from one to the
+    /// next.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); if the frame has no such bytes.
+    pub fn run_varied(
+        namespace: &Namespace,
+        interface: &str,
+        frame: &[u8],
+        seconds: u32,
+        pace: Option<u32>,
+        varies: Option<usize>,
+    ) -> Result<Self> {
         let program = binary("gh-frames")?.display().to_string();
         let (frame, time) = (hex(frame), seconds.to_string());
         let pace = pace.unwrap_or(0).to_string();
-        let args = [interface, "flood", &frame, &time, &pace];
+        let varies = varies.map(|at| at.to_string());
+        let mut args = vec![interface, "flood", &frame, &time, &pace];
+        args.extend(varies.as_deref());
         let limit = Duration::from_secs(u64::from(seconds) + 10);
         let finished = namespace.try_exec(&program, &args, limit)?;
         let said: Option<Value> = serde_json::from_str(&finished.stdout).ok();

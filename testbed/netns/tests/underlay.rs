@@ -175,17 +175,51 @@ fn a_peer_that_changes_its_address_on_the_wire_is_found_again_within_a_second() 
     balanced(&other);
 }
 
+/// What one guest may flood: what it is called, a frame, and where frames differ.
+fn floods() -> Vec<(&'static str, Vec<u8>, Option<usize>)> {
+    let arp = {
+        let mut arp = frame("02:00:00:00:00:66", "ff:ff:ff:ff:ff:ff", 60);
+        arp[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+        arp
+    };
+    let fragment = {
+        let mut part = frame("02:00:00:00:00:66", "02:00:00:00:00:03", 74);
+        // IPv4, more fragments, UDP; its number is what varies.
+        part[12..26].copy_from_slice(&[8, 0, 0x45, 0, 0, 60, 0, 0, 0x20, 0, 64, 17, 0, 0]);
+        part[26..34].copy_from_slice(&[10, 0, 0, 66, 10, 0, 0, 3]);
+        part
+    };
+    let mut bpdu = frame("02:00:00:00:00:66", "01:80:c2:00:00:00", 60);
+    bpdu[12..14].copy_from_slice(&[0, 46]);
+    let to = |mac| frame("02:00:00:00:00:66", mac, 60);
+    vec![
+        ("broadcast", to("ff:ff:ff:ff:ff:ff"), None),
+        ("unknown unicast", to("02:00:00:00:00:99"), None),
+        // Not 02:00:00:00:00:02 among them: who may speak as anybody may speak as a far guest too.
+        ("MAC", to("ff:ff:ff:ff:ff:ff"), Some(9)),
+        ("ARP", arp, None),
+        ("fragment", fragment, Some(18)),
+        ("BPDU", bpdu, None),
+    ]
+}
+
 #[test]
 fn another_guests_floods_are_not_noticed() {
     let stage = Stage::new("underlay test: floods");
-    let Stage { h1, a, b, lab, .. } = &stage;
+    let Stage { h1, h2, a, b, lab } = &stage;
     let mallory = lab
         .guest(h1, "m", [10, 0, 0, 66].into(), "02:00:00:00:00:66")
         .unwrap();
+    let target = lab
+        .guest(h2, "c", [10, 0, 0, 3].into(), "02:00:00:00:00:03")
+        .unwrap();
     let (one, other) = both(&stage, &json!({}));
-    let port = program::port("m", VNET, mallory.port(), "any");
-    one.apply(&[port]).unwrap();
-    one.wait_up(LIMIT).unwrap();
+    for (host, guest, mac) in [(&one, &mallory, "any"), (&other, &target, target.mac())] {
+        let port = program::port(guest.node(), VNET, guest.port(), mac);
+        host.apply(&[port]).unwrap();
+        host.wait_up(LIMIT).unwrap();
+    }
+    first_answer(&target, b);
     first_answer(a, b);
     a.knows_only(b).unwrap();
     b.knows_only(a).unwrap();
@@ -193,31 +227,12 @@ fn another_guests_floods_are_not_noticed() {
     let pace = Duration::from_millis(10);
     let calm = ping(a, b.address(), 200, pace).unwrap();
     assert!(calm.is_clean(), "{calm:?}");
-    let arp = {
-        let mut arp = frame("02:00:00:00:00:66", "ff:ff:ff:ff:ff:ff", 60);
-        arp[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-        arp
-    };
-    let mut bpdu = frame("02:00:00:00:00:66", "01:80:c2:00:00:00", 60);
-    bpdu[12..14].copy_from_slice(&[0, 46]);
-    let floods = [
-        (
-            "broadcast",
-            frame("02:00:00:00:00:66", "ff:ff:ff:ff:ff:ff", 60),
-        ),
-        (
-            "unknown unicast",
-            frame("02:00:00:00:00:66", "02:00:00:00:00:99", 60),
-        ),
-        ("ARP", arp),
-        ("BPDU", bpdu),
-    ];
-    for (name, flood) in floods {
+    for (name, flood, varies) in floods() {
         let (flooded, seen) = std::thread::scope(|scope| {
-            let flooding =
-                scope.spawn(|| Flood::run(&mallory, "eth0", &flood, 4, Some(20_000)).unwrap());
+            let flooding = scope
+                .spawn(|| Flood::run_varied(&mallory, "eth0", &flood, 4, Some(20_000), varies));
             let seen = ping(a, b.address(), 200, pace).unwrap();
-            (flooding.join().unwrap(), seen)
+            (flooding.join().unwrap().unwrap(), seen)
         });
         eprintln!(
             "{name}: {} frames, {seen:?}, in calm {calm:?}",
@@ -243,6 +258,10 @@ fn another_guests_floods_are_not_noticed() {
         "unknown unicasts are held back"
     );
     assert!(dropped("link_local") > 1000, "BPDUs end here");
+    let stations = one.show("stations").unwrap();
+    let stations = stations.get("stations").unwrap_or(&stations);
+    let known = stations.as_array().unwrap().len();
+    assert!(known < 300, "{known} stations: a port has 256");
     balanced(&one);
     balanced(&other);
 }

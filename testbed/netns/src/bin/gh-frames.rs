@@ -4,8 +4,9 @@
 //! `gh-frames IF` prints `{"ready":true}`, then `{"received":HEX}` for each frame that comes in,
 //! and sends the frame of each line `{"send":HEX}` it is given; it ends with its input.
 //!
-//! `gh-frames IF flood HEX SECONDS PACE` sends one frame again and again, PACE times a second or,
-//! for 0, as fast as it can, and prints `{"sent":N,"seconds":T}`.
+//! `gh-frames IF flood HEX SECONDS PACE [VARIES]` sends one frame again and again, PACE times a second
+//! or, for 0, as fast as it can, and prints `{"sent":N,"seconds":T}`. The two bytes at VARIES count
+//! the frames, so that each is another.
 
 #![forbid(unsafe_code)]
 
@@ -27,9 +28,19 @@ fn main() -> Result<()> {
     match args[..] {
         [name] => relay(name),
         [name, "flood", frame, seconds, pace] => {
-            flood(name, &bytes(frame)?, seconds.parse()?, pace.parse()?)
+            flood(name, &bytes(frame)?, seconds.parse()?, pace.parse()?, None)
         }
-        _ => bail!("gh-frames IF, or gh-frames IF flood HEX SECONDS PACE"),
+        [name, "flood", frame, seconds, pace, varies] => {
+            let varies = Some(varies.parse()?);
+            flood(
+                name,
+                &bytes(frame)?,
+                seconds.parse()?,
+                pace.parse()?,
+                varies,
+            )
+        }
+        _ => bail!("gh-frames IF, or gh-frames IF flood HEX SECONDS PACE [VARIES]"),
     }
 }
 
@@ -62,14 +73,22 @@ fn send_line(sender: &mut dyn DataLinkSender, line: &str) -> Result<()> {
         .context("cannot send")
 }
 
-fn flood(name: &str, frame: &[u8], seconds: u32, pace: u32) -> Result<()> {
+fn flood(name: &str, frame: &[u8], seconds: u32, pace: u32, varies: Option<usize>) -> Result<()> {
     let (mut sender, _) = open(name)?;
+    let mut frame = frame.to_vec();
+    if let Some(at) = varies {
+        ensure!(at + 2 <= frame.len(), "the frame ends before byte {at}");
+    }
     let began = Instant::now();
     let lasts = Duration::from_secs(seconds.into());
     let mut sent = 0_u64;
     while began.elapsed() < lasts {
+        if let Some(at) = varies {
+            let [.., high, low] = sent.to_be_bytes();
+            frame[at..at + 2].copy_from_slice(&[high, low]);
+        }
         // A full queue refuses a frame: that is the speed of the way, and no error.
-        sent += u64::from(matches!(sender.send_to(frame, None), Some(Ok(()))));
+        sent += u64::from(matches!(sender.send_to(&frame, None), Some(Ok(()))));
         while pace > 0 && sent > due(began.elapsed(), pace) && began.elapsed() < lasts {
             thread::sleep(Duration::from_micros(200));
         }
