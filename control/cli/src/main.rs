@@ -79,23 +79,52 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             put(&shown(&report(&mut connect(arguments)?, *what)?, json)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Status => match ask(arguments, &Request::Status)? {
-            Reply::Status(status) => {
-                put(&if json {
-                    line(&status)?
-                } else {
-                    print::status(&status)
-                });
-                let well = status.connected && status.pending.is_empty();
-                Ok(if well {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::FAILURE
-                })
-            }
-            reply => unwanted(reply, None),
-        },
+        Command::Status => status(arguments, json),
     }
+}
+
+/// Shows how far things are; success only if all that is wanted is in force and works.
+fn status(arguments: &Arguments, json: bool) -> anyhow::Result<ExitCode> {
+    let status = match ask(arguments, &Request::Status)? {
+        Reply::Status(status) => status,
+        reply => return unwanted(reply, None),
+    };
+    // A port's program is in force while its interface is not there yet.
+    let waiting = if status.connected {
+        waiting(&report(&mut connect(arguments)?, What::Ports)?)
+    } else {
+        Vec::new()
+    };
+    put(&if json {
+        let mut value = serde_json::to_value(&status)?;
+        value["waiting"] = serde_json::to_value(&waiting)?;
+        line(&value)?
+    } else {
+        print::status(&status, &waiting)
+    });
+    let well = status.connected
+        && status.pending.is_empty()
+        && status.unreachable.is_empty()
+        && waiting.is_empty();
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The ports that are not attached, each with its reason.
+fn waiting(report: &Report) -> Vec<print::Waiting> {
+    let Report::Ports(ports) = report else {
+        return Vec::new();
+    };
+    let waiting = ports.iter().filter(|port| port.state != "up");
+    waiting
+        .map(|port| print::Waiting {
+            port: port.name.clone(),
+            why: port.state.clone(),
+        })
+        .collect()
 }
 
 fn connect(arguments: &Arguments) -> anyhow::Result<Client> {

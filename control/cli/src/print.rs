@@ -5,6 +5,8 @@ use crate::table::{grouped, table};
 use agent::api::Status;
 use agent::desired::{Change, Difference};
 use program::report::{Event, Neighbour, Network, Port, Report, Station, Tunnel, Worker};
+use program::Name;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt::{Display, Write as _};
 
@@ -277,7 +279,16 @@ fn value_text(value: &Value) -> String {
     }
 }
 
-pub(crate) fn status(status: &Status) -> String {
+/// A port that is not attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Waiting {
+    /// Its program's name.
+    pub(crate) port: Name,
+    /// Why, for a person.
+    pub(crate) why: String,
+}
+
+pub(crate) fn status(status: &Status, waiting: &[Waiting]) -> String {
     let mut text = String::new();
     let datapath = match status.instance {
         Some(instance) => format!("there, instance {instance:016x}"),
@@ -298,6 +309,12 @@ pub(crate) fn status(status: &Status) -> String {
         text.push_str("not yet in force on every worker:\n");
         for pending in &status.pending {
             let _ = writeln!(text, "  {}: {}", pending.id, pending.why);
+        }
+    }
+    if !waiting.is_empty() {
+        text.push_str("in force, and not attached to its interface:\n");
+        for port in waiting {
+            let _ = writeln!(text, "  {}: {}", port.port, port.why);
         }
     }
     if !status.unreachable.is_empty() {

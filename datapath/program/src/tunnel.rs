@@ -77,7 +77,8 @@ pub enum Sequence {
     None,
     /// They are sent; those that come are counted, and nothing is dropped for them.
     Sent,
-    /// They are sent, and what comes without one, late, or twice is dropped.
+    /// They are sent, and what comes without one, late, or twice is dropped: the peer has to send
+    /// them first.
     Ordered,
 }
 

@@ -2,6 +2,9 @@
 //!
 //! One message a line, at most [`MAX_MESSAGE`] bytes. One thread a connection reads and writes;
 //! all requests go, one after the other, to the one thread that has the supervisor.
+//!
+//! Whoever first says what is to be in force is the agent until its connection ends: a second one,
+//! with another store, would undo what the first does, and neither would notice. Anybody may look.
 
 use crate::supervisor::{LOOK, Meanwhile, NoAnswer, Supervisor};
 use crate::thread::Clock;
@@ -119,9 +122,13 @@ impl Drop for Server {
     }
 }
 
+/// The number of the connection that says what is to be in force; 0 if there is none.
+type Leader = Arc<AtomicUsize>;
+
 fn accept(listener: &UnixListener, ask: &Sender<Asked>) {
     let open = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
+    let leader = Leader::default();
+    for (number, stream) in (1..).zip(listener.incoming()) {
         let Ok(stream) = stream else {
             // Out of descriptors, most likely: others will close theirs.
             std::thread::sleep(Duration::from_millis(50));
@@ -133,13 +140,14 @@ fn accept(listener: &UnixListener, ask: &Sender<Asked>) {
             let _ = say(&stream, &Answer::Failed { why });
             continue;
         }
-        let (open, ask) = (open.clone(), ask.clone());
+        let (open, ask, leader) = (open.clone(), ask.clone(), leader.clone());
         let name = "connection".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn({
             let open = open.clone();
             move || {
                 // The other side went, or broke the contract: either way it is over.
-                let _ = converse(&stream, &ask);
+                let _ = converse(&stream, &ask, (number, &leader));
+                let _ = leader.compare_exchange(number, 0, Relaxed, Relaxed);
                 open.fetch_sub(1, Relaxed);
             }
         });
@@ -150,7 +158,11 @@ fn accept(listener: &UnixListener, ask: &Sender<Asked>) {
 }
 
 /// Reads requests and writes answers until the other side goes.
-fn converse(stream: &UnixStream, ask: &Sender<Asked>) -> io::Result<()> {
+fn converse(
+    stream: &UnixStream,
+    ask: &Sender<Asked>,
+    (number, leader): (usize, &Leader),
+) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_LIMIT))?;
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
@@ -168,6 +180,9 @@ fn converse(stream: &UnixStream, ask: &Sender<Asked>) -> io::Result<()> {
             return say(stream, &Answer::Failed { why });
         }
         let answer = match serde_json::from_slice(&line) {
+            Ok(request) if leads(&request) && !lead(number, leader) => Answer::Failed {
+                why: "another agent leads this datapath: end that one first".to_owned(),
+            },
             Ok(request) => {
                 let (answer, answered) = bounded(1);
                 ask.send(Asked { request, answer })
@@ -179,6 +194,19 @@ fn converse(stream: &UnixStream, ask: &Sender<Asked>) -> io::Result<()> {
             },
         };
         say(stream, &answer)?;
+    }
+}
+
+/// Whether it says what is to be in force.
+fn leads(request: &Request) -> bool {
+    matches!(request, Request::Apply { .. } | Request::NextHops { .. })
+}
+
+/// Makes connection `number` the leader, if there is no other.
+fn lead(number: usize, leader: &Leader) -> bool {
+    match leader.compare_exchange(0, number, Relaxed, Relaxed) {
+        Ok(_) => true,
+        Err(leads) => leads == number,
     }
 }
 

@@ -258,3 +258,32 @@ fn what_the_kernel_says_of_the_underlay_is_followed_within_a_second() {
         "the other is not"
     );
 }
+
+#[test]
+fn a_second_agent_with_nothing_in_its_store_undoes_nothing() {
+    let stage = Stage::new("greyhound test: second agent");
+    let (one, other) = both(&stage);
+    let Stage { h1, a, b, .. } = &stage;
+    first_answer(a, b);
+    let folder = h1.folder();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let args = [
+        "--socket".to_owned(),
+        path("second.sock"),
+        "--datapath".to_owned(),
+        path("datapath.sock"),
+        "--store".to_owned(),
+        path("second.redb"),
+    ];
+    let agent = netns::binary("greyhound-agent").unwrap();
+    let second = h1.start("second-agent", agent, &args).unwrap();
+    until("the second agent says why it does nothing", LIMIT, || {
+        second.stderr().contains("another agent leads")
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", second.stderr()));
+    ping_clean(a, b, 50);
+    assert_eq!(one.port_states().unwrap().len(), 2);
+    drop(second);
+    balanced(&one);
+    balanced(&other);
+}
