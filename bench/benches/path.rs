@@ -23,8 +23,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use switch::path::{arrived, depart, inbound, outbound};
 use switch::{
-    Batch, Cell, Compiler, Config, Counters, Limits, Marks, Packet, PortFacts, PortKey, State, Turn,
-    Verdict, WorkerId,
+    Batch, Cell, Compiler, Config, Counters, Limits, Marks, Packet, PortFacts, PortKey, State,
+    Turn, Verdict, WorkerId,
 };
 use tables::{Instant, Location, Station};
 
