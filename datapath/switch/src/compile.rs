@@ -299,7 +299,12 @@ impl Compiler {
             oversize: program.oversize,
             max_inner: ways.first().map_or(0, room),
             mtu: hop.map_or(0, |hop| usize::try_from(hop.mtu).unwrap_or(usize::MAX)),
-            ways: ways.into(),
+            way: ways.first().copied(),
+            others: if ways.len() > 1 {
+                ways.into()
+            } else {
+                Box::default()
+            },
         });
         if let Some(network) = &mut config.networks[usize::from(network)] {
             network.tunnels.push(slot);

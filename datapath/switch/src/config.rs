@@ -239,8 +239,11 @@ pub struct Tunnel {
     pub dscp: Dscp,
     /// What is done with what does not fit.
     pub oversize: Oversize,
-    /// How it is reached, each as good as the others; none if the kernel does not know.
-    pub ways: Box<[Way]>,
+    /// How it is reached; none if the kernel does not know.
+    pub way: Option<Way>,
+    /// All the ways there are, that one among them, if there are several, each as good as the
+    /// others; else none.
+    pub others: Box<[Way]>,
     /// The longest inner frame that fits, in bytes; 0 if there is no way.
     pub max_inner: usize,
     /// The longest inner frame that fits if it is cut behind its outer headers: what a peer like
@@ -274,6 +277,14 @@ pub struct Way {
     pub outer: [u8; OUTER_MAX],
     /// The address of the next hop.
     pub destination: Mac,
+}
+
+impl Tunnel {
+    /// Every way there is.
+    pub fn ways(&self) -> impl Iterator<Item = &Way> {
+        let one = self.way.iter().filter(|_| self.others.is_empty());
+        one.chain(&self.others)
+    }
 }
 
 impl Way {

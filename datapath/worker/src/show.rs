@@ -89,7 +89,7 @@ impl Supervisor {
             let tunnels = network.iter().flat_map(|network| network.tunnels.iter());
             let tunnels = tunnels.filter_map(|slot| self.config.tunnel(*slot));
             // Behind the outer headers comes the inner frame's own Ethernet header.
-            let room = tunnels.filter(|tunnel| !tunnel.ways.is_empty());
+            let room = tunnels.filter(|tunnel| tunnel.way.is_some());
             let room = room.map(|tunnel| tunnel.max_inner.saturating_sub(14)).min();
             let mtu = program.mtu.map(usize::from).or(room).unwrap_or(0);
             let vnet = program.vnet;

@@ -27,10 +27,12 @@ pub struct Decap;
 impl Service for Decap {
     const NAME: &'static str = "decap";
 
-    /// The kernel, or another core, wrote the frame last: its headers are far away.
+    /// The kernel, or another core, wrote the frame last: its headers are far away, the outer ones in
+    /// one line, the inner ones partly in the next.
     #[inline]
     fn ahead(_turn: &Turn<'_>, packet: &Packet) {
-        core::hint::black_box(packet.frame.bytes().first().copied());
+        let bytes = packet.frame.bytes();
+        core::hint::black_box((bytes.first().copied(), bytes.get(64).copied()));
     }
 
     #[inline]

@@ -53,9 +53,8 @@ impl Service for Encap {
 /// The way that the packet's flow takes: packets of one flow all take the same.
 #[inline]
 fn way<'a>(tunnel: &'a Tunnel, packet: &Packet) -> Option<&'a Way> {
-    match &*tunnel.ways {
-        [] => None,
-        [way] => Some(way),
+    match &*tunnel.others {
+        [] => tunnel.way.as_ref(),
         ways => {
             let spread = u64::from(flow::hash(packet.frame.bytes())) * ways.len() as u64;
             ways.get(usize::try_from(spread >> 32).unwrap_or(0))
@@ -77,7 +76,7 @@ fn wrap(packet: &mut Packet, way: &Way) -> bool {
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     outer.copy_from_slice(&way.outer[..PLAIN_LEN]);
-    outer[IP + 1] |= tos;
+    outer[IP + 1] = way.outer[IP + 1] | tos;
     outer[IP + 2..IP + 4].copy_from_slice(&length.to_be_bytes());
     outer[IP + 10..IP + 12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
     true

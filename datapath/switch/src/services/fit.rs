@@ -67,7 +67,7 @@ fn room(turn: &Turn<'_>, packet: &Packet, exit: Exit) -> Result<usize, DropReaso
 #[inline]
 pub(super) fn tunnel_room(turn: &Turn<'_>, slot: u16) -> Option<usize> {
     let tunnel = turn.config.tunnel(slot)?;
-    let way = tunnel.ways.first()?;
+    let way = tunnel.way.as_ref()?;
     match turn.state.lowered(slot, turn.now) {
         None => Some(tunnel.max_inner),
         Some(mtu) => {

@@ -51,7 +51,7 @@ impl Supervisor {
         let slot = self.config.tunnel_of(program.remote, program.key());
         let tunnel = slot.and_then(|slot| self.config.tunnel(slot));
         let hop = self.next_hops.get(&program.remote);
-        let hops = tunnel.map_or(&[][..], |tunnel| &tunnel.ways);
+        let hops = tunnel.into_iter().flat_map(Tunnel::ways);
         report::Tunnel {
             name: program.name.clone(),
             epoch,
@@ -61,7 +61,7 @@ impl Supervisor {
             wraps: wraps(program),
             state: self.tunnel_state(program, tunnel),
             interface: hop.and_then(|hop| Some(hop.hops.first()?.interface.clone())),
-            next_hops: hops.iter().map(|way| way.destination).collect(),
+            next_hops: hops.map(|way| way.destination).collect(),
             mtu: tunnel.map_or(0, |tunnel| shown(tunnel.mtu)),
             lowered_to: slot
                 .and_then(|slot| lowered.get(&slot))
@@ -79,10 +79,10 @@ impl Supervisor {
                 underlay.endpoint
             );
         }
-        let ways = tunnel.map_or(&[][..], |tunnel| &tunnel.ways);
+        let way = tunnel.and_then(|tunnel| tunnel.way.as_ref());
         let hop = self.next_hops.get(&program.remote);
         let elsewhere = hop.and_then(|hop| hop.hops.first());
-        match (elsewhere, ways.first()) {
+        match (elsewhere, way) {
             (Some(hop), None) if hop.interface != underlay.interface => format!(
                 "the route leaves by {}, which is no underlay port",
                 hop.interface

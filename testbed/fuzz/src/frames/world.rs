@@ -307,7 +307,7 @@ fn vnet_of(config: &Config, location: Location) -> Option<Vnet> {
 fn about(scene: &Scene, told: &Told) -> Option<Vec<u8>> {
     let (remote, key) = (told.detail.peer(), told.detail.key());
     let tunnel = scene.config.tunnel(scene.config.tunnel_of(remote, key)?)?;
-    let way = tunnel.ways.first()?;
+    let way = tunnel.way.as_ref()?;
     let mut sent = way.outer[usize::from(way.ip_at)..usize::from(way.len)].to_vec();
     let (fits, len) = told.too_big();
     sent.resize(usize::from(len).clamp(sent.len(), 1500), 0);

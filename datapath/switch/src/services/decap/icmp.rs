@@ -134,7 +134,7 @@ fn tunnel(config: &Config, remote: IpAddr, gre: &[u8], in_udp: bool) -> Option<u
         (true, None) => return None,
     };
     let slot = config.tunnel_of(remote, key)?;
-    let way = config.tunnel(slot)?.ways.first()?;
+    let way = config.tunnel(slot)?.way.as_ref()?;
     // Which fields its header has, and what it is in, is as the tunnel sends them.
     let same = way.outer[usize::from(way.gre_at)] == flags && way.is_in_udp() == in_udp;
     // What may be cut on its way is never too big for a router.
